@@ -1,0 +1,1 @@
+"""Generated from protos/mpc_infer/v1 by `make protos`. Do not edit."""

@@ -1,0 +1,130 @@
+from mpc_infer.v1 import common_pb2 as _common_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class GetInfoRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetInfoResponse(_message.Message):
+    __slots__ = ("info", "party_set", "lanes", "engines")
+    INFO_FIELD_NUMBER: _ClassVar[int]
+    PARTY_SET_FIELD_NUMBER: _ClassVar[int]
+    LANES_FIELD_NUMBER: _ClassVar[int]
+    ENGINES_FIELD_NUMBER: _ClassVar[int]
+    info: _common_pb2.PartyInfo
+    party_set: bytes
+    lanes: int
+    engines: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, info: _Optional[_Union[_common_pb2.PartyInfo, _Mapping]] = ..., party_set: _Optional[bytes] = ..., lanes: _Optional[int] = ..., engines: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class InstallModelRequest(_message.Message):
+    __slots__ = ("manifest", "graph", "sealed_share", "owner_signature")
+    MANIFEST_FIELD_NUMBER: _ClassVar[int]
+    GRAPH_FIELD_NUMBER: _ClassVar[int]
+    SEALED_SHARE_FIELD_NUMBER: _ClassVar[int]
+    OWNER_SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    manifest: bytes
+    graph: bytes
+    sealed_share: _common_pb2.SealedBox
+    owner_signature: _common_pb2.Signature
+    def __init__(self, manifest: _Optional[bytes] = ..., graph: _Optional[bytes] = ..., sealed_share: _Optional[_Union[_common_pb2.SealedBox, _Mapping]] = ..., owner_signature: _Optional[_Union[_common_pb2.Signature, _Mapping]] = ...) -> None: ...
+
+class InstallModelResponse(_message.Message):
+    __slots__ = ("holding",)
+    HOLDING_FIELD_NUMBER: _ClassVar[int]
+    holding: _common_pb2.Signature
+    def __init__(self, holding: _Optional[_Union[_common_pb2.Signature, _Mapping]] = ...) -> None: ...
+
+class PrepareMaterialRequest(_message.Message):
+    __slots__ = ("material_id", "lane", "model_hash", "rows", "deadline_ms")
+    MATERIAL_ID_FIELD_NUMBER: _ClassVar[int]
+    LANE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_HASH_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_MS_FIELD_NUMBER: _ClassVar[int]
+    material_id: bytes
+    lane: int
+    model_hash: bytes
+    rows: int
+    deadline_ms: int
+    def __init__(self, material_id: _Optional[bytes] = ..., lane: _Optional[int] = ..., model_hash: _Optional[bytes] = ..., rows: _Optional[int] = ..., deadline_ms: _Optional[int] = ...) -> None: ...
+
+class PrepareMaterialResponse(_message.Message):
+    __slots__ = ("plan_digest", "offline_ms", "material_bytes")
+    PLAN_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    OFFLINE_MS_FIELD_NUMBER: _ClassVar[int]
+    MATERIAL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    plan_digest: bytes
+    offline_ms: float
+    material_bytes: int
+    def __init__(self, plan_digest: _Optional[bytes] = ..., offline_ms: _Optional[float] = ..., material_bytes: _Optional[int] = ...) -> None: ...
+
+class RunJobRequest(_message.Message):
+    __slots__ = ("session_id", "lane", "material_id", "registry_block", "job_request", "owner_signature", "input_commitments", "sealed_input", "result_key")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    LANE_FIELD_NUMBER: _ClassVar[int]
+    MATERIAL_ID_FIELD_NUMBER: _ClassVar[int]
+    REGISTRY_BLOCK_FIELD_NUMBER: _ClassVar[int]
+    JOB_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    OWNER_SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    INPUT_COMMITMENTS_FIELD_NUMBER: _ClassVar[int]
+    SEALED_INPUT_FIELD_NUMBER: _ClassVar[int]
+    RESULT_KEY_FIELD_NUMBER: _ClassVar[int]
+    session_id: bytes
+    lane: int
+    material_id: bytes
+    registry_block: int
+    job_request: bytes
+    owner_signature: _common_pb2.Signature
+    input_commitments: _containers.RepeatedScalarFieldContainer[bytes]
+    sealed_input: _common_pb2.SealedBox
+    result_key: _common_pb2.SealingKey
+    def __init__(self, session_id: _Optional[bytes] = ..., lane: _Optional[int] = ..., material_id: _Optional[bytes] = ..., registry_block: _Optional[int] = ..., job_request: _Optional[bytes] = ..., owner_signature: _Optional[_Union[_common_pb2.Signature, _Mapping]] = ..., input_commitments: _Optional[_Iterable[bytes]] = ..., sealed_input: _Optional[_Union[_common_pb2.SealedBox, _Mapping]] = ..., result_key: _Optional[_Union[_common_pb2.SealingKey, _Mapping]] = ...) -> None: ...
+
+class RunJobResponse(_message.Message):
+    __slots__ = ("receipt", "signature", "output_commitments", "opening", "sealed_output", "cost")
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_COMMITMENTS_FIELD_NUMBER: _ClassVar[int]
+    OPENING_FIELD_NUMBER: _ClassVar[int]
+    SEALED_OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    receipt: bytes
+    signature: _common_pb2.Signature
+    output_commitments: _containers.RepeatedScalarFieldContainer[bytes]
+    opening: _common_pb2.Opening
+    sealed_output: _common_pb2.SealedBox
+    cost: _common_pb2.SessionCost
+    def __init__(self, receipt: _Optional[bytes] = ..., signature: _Optional[_Union[_common_pb2.Signature, _Mapping]] = ..., output_commitments: _Optional[_Iterable[bytes]] = ..., opening: _Optional[_Union[_common_pb2.Opening, _Mapping]] = ..., sealed_output: _Optional[_Union[_common_pb2.SealedBox, _Mapping]] = ..., cost: _Optional[_Union[_common_pb2.SessionCost, _Mapping]] = ...) -> None: ...
+
+class AbortSessionRequest(_message.Message):
+    __slots__ = ("session_id", "reason")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    session_id: bytes
+    reason: str
+    def __init__(self, session_id: _Optional[bytes] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class AbortSessionResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class SignRootRequest(_message.Message):
+    __slots__ = ("receipt_digests",)
+    RECEIPT_DIGESTS_FIELD_NUMBER: _ClassVar[int]
+    receipt_digests: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, receipt_digests: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class SignRootResponse(_message.Message):
+    __slots__ = ("root", "signature")
+    ROOT_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    root: bytes
+    signature: _common_pb2.Signature
+    def __init__(self, root: _Optional[bytes] = ..., signature: _Optional[_Union[_common_pb2.Signature, _Mapping]] = ...) -> None: ...
