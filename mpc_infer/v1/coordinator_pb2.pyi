@@ -102,7 +102,7 @@ class SubmitJobRequest(_message.Message):
     def __init__(self, job_request: _Optional[bytes] = ..., owner_signature: _Optional[_Union[_common_pb2.Signature, _Mapping]] = ..., input_commitments: _Optional[_Iterable[bytes]] = ..., sealed_inputs: _Optional[_Iterable[_Union[_common_pb2.SealedBox, _Mapping]]] = ..., result_key: _Optional[_Union[_common_pb2.SealingKey, _Mapping]] = ..., detach: _Optional[bool] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("job_id", "state", "problem", "receipt", "output_commitments", "openings", "result", "sealed_outputs", "costs")
+    __slots__ = ("job_id", "state", "problem", "receipt", "output_commitments", "openings", "result", "sealed_outputs", "costs", "session_id")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     PROBLEM_FIELD_NUMBER: _ClassVar[int]
@@ -112,6 +112,7 @@ class Job(_message.Message):
     RESULT_FIELD_NUMBER: _ClassVar[int]
     SEALED_OUTPUTS_FIELD_NUMBER: _ClassVar[int]
     COSTS_FIELD_NUMBER: _ClassVar[int]
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     job_id: bytes
     state: JobState
     problem: _common_pb2.Problem
@@ -121,7 +122,8 @@ class Job(_message.Message):
     result: bytes
     sealed_outputs: _containers.RepeatedCompositeFieldContainer[_common_pb2.SealedBox]
     costs: _containers.RepeatedCompositeFieldContainer[_common_pb2.SessionCost]
-    def __init__(self, job_id: _Optional[bytes] = ..., state: _Optional[_Union[JobState, str]] = ..., problem: _Optional[_Union[_common_pb2.Problem, _Mapping]] = ..., receipt: _Optional[_Union[_common_pb2.SignedReceipt, _Mapping]] = ..., output_commitments: _Optional[_Iterable[bytes]] = ..., openings: _Optional[_Iterable[_Union[_common_pb2.Opening, _Mapping]]] = ..., result: _Optional[bytes] = ..., sealed_outputs: _Optional[_Iterable[_Union[_common_pb2.SealedBox, _Mapping]]] = ..., costs: _Optional[_Iterable[_Union[_common_pb2.SessionCost, _Mapping]]] = ...) -> None: ...
+    session_id: bytes
+    def __init__(self, job_id: _Optional[bytes] = ..., state: _Optional[_Union[JobState, str]] = ..., problem: _Optional[_Union[_common_pb2.Problem, _Mapping]] = ..., receipt: _Optional[_Union[_common_pb2.SignedReceipt, _Mapping]] = ..., output_commitments: _Optional[_Iterable[bytes]] = ..., openings: _Optional[_Iterable[_Union[_common_pb2.Opening, _Mapping]]] = ..., result: _Optional[bytes] = ..., sealed_outputs: _Optional[_Iterable[_Union[_common_pb2.SealedBox, _Mapping]]] = ..., costs: _Optional[_Iterable[_Union[_common_pb2.SessionCost, _Mapping]]] = ..., session_id: _Optional[bytes] = ...) -> None: ...
 
 class SubmitJobResponse(_message.Message):
     __slots__ = ("job",)
