@@ -5,10 +5,15 @@ import hmac
 from typing import Any
 
 import rfc8785
+from eth_hash.backends.pycryptodome import CryptodomeBackend
+from eth_hash.main import Keccak256
 
-from mpc_infer.errors import InvalidInput
+from mpc_infer.errors import InvalidInput, InvalidRequest
+from mpc_infer.ids import Address
 
 DIGEST_BYTES = 32
+ADDRESS_BYTES = 20
+_KECCAK = Keccak256(CryptodomeBackend())
 
 
 def _with_length(part: bytes) -> bytes:
@@ -37,6 +42,39 @@ def digest(domain: str, *parts: bytes) -> bytes:
 def same_digest(left: bytes, right: bytes) -> bool:
     """Compare two digests in constant time."""
     return hmac.compare_digest(left, right)
+
+
+def keccak(data: bytes) -> bytes:
+    """Keccak-256, the hash of the EVM (not SHA3-256): 32 bytes."""
+    return _KECCAK(data)
+
+
+def address_bytes(address: Address) -> bytes:
+    """The 20 bytes of an address.
+
+    Raises:
+        InvalidRequest: not ``0x`` and 40 hex digits.
+    """
+    try:
+        data = bytes.fromhex(address[2:])
+    except ValueError:
+        data = b""
+    if len(data) != ADDRESS_BYTES or len(address) != 2 + 2 * ADDRESS_BYTES or not address.startswith("0x"):
+        raise InvalidRequest("an address is 0x and 40 hex digits")
+    return data
+
+
+def to_address(data: bytes) -> Address:
+    """The EIP-55 checksummed address of 20 bytes.
+
+    Raises:
+        InvalidRequest: not 20 bytes.
+    """
+    if len(data) != ADDRESS_BYTES:
+        raise InvalidRequest(f"an address has {ADDRESS_BYTES} bytes, not {len(data)}")
+    digits = data.hex()
+    checks = keccak(digits.encode()).hex()
+    return Address("0x" + "".join(d.upper() if c >= "8" else d for d, c in zip(digits, checks, strict=False)))
 
 
 def canonical_json(value: Any) -> bytes:
