@@ -1,0 +1,224 @@
+"""Reading an ONNX file. The only module that imports onnx, and only when a file is read.
+
+Order of work: size, parse, no external data, only known operators, ONNX's own checker with shape inference, then
+lowering to the graph (:mod:`mpc_infer.graph.lowering`). A file comes from outside: everything in it is judged.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpc_infer.errors import CorruptModel, ModelRefused, UnsupportedOperator
+from mpc_infer.graph.ir import MAX_NODES, Graph
+from mpc_infer.graph.lowering import OPERATORS, lower
+from mpc_infer.graph.raw import AttributeValue, RawModel, RawNode
+from mpc_infer.graph.shapes import Shape
+
+MAX_ONNX_BYTES = 512 * 2**20
+MIN_OPSET = 9
+"""Before opset 9 Add, Gemm and Flatten had other rules."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedModel:
+    """A graph and the values of its weights (float64, finite, by name)."""
+
+    graph: Graph
+    weights: dict[str, NDArray[np.float64]]
+
+
+def import_onnx(source: bytes | Path, *, max_bytes: int = MAX_ONNX_BYTES) -> ImportedModel:
+    """Read an ONNX model whose operators are Gemm, MatMul, Add, Relu, Sigmoid, Flatten, Reshape, Identity, Constant.
+
+    The first axis of every input is the batch: symbolic, or 1, which then stands for any number of rows, since every
+    operator works row by row. Weights may be float16, bfloat16, float32 or float64.
+
+    Args:
+        source: the file's bytes, or its path.
+        max_bytes: largest file to accept.
+
+    Raises:
+        UnsupportedOperator: a node cannot be computed privately; the message names it and says why.
+        CorruptModel: not an ONNX file, truncated, inconsistent, too large, with external data or non-finite weights.
+        ModelRefused: a sound model that does not fit here otherwise, as a fixed batch of more than one row.
+    """
+    data = _load(source, max_bytes)
+    model = _parse(data)
+    nodes = _live_nodes(model.graph)
+    _check_operators(nodes)
+    _check_consistency(data, model)
+    graph, weights = lower(_read(model, nodes))
+    graph.check()
+    return ImportedModel(graph, weights)
+
+
+def _load(source: bytes | Path, max_bytes: int) -> bytes:
+    try:
+        size = len(source) if isinstance(source, bytes) else source.stat().st_size
+        if size > max_bytes:
+            raise CorruptModel(f"the model has {size} bytes, {max_bytes} are allowed", remedy="raise the limit")
+        return source if isinstance(source, bytes) else source.read_bytes()
+    except OSError as error:
+        raise CorruptModel(f"the model file cannot be read: {error.strerror}") from error
+
+
+def _parse(data: bytes) -> Any:
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.ModelProto.FromString(data)
+    except DecodeError as error:
+        raise CorruptModel("the model is not an ONNX file, or is truncated") from error
+    if not model.graph.node:
+        raise CorruptModel("the model has no nodes; it is not an ONNX model, or is truncated")
+    _check_opset(model)
+    _check_no_external_data(model.graph)
+    return model
+
+
+def _check_opset(model: Any) -> None:
+    versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
+    if len(versions) != 1:
+        raise CorruptModel("the model does not say which version of ONNX's operators it uses")
+    if versions[0] < MIN_OPSET:
+        raise ModelRefused(f"operator set {versions[0]} is too old", remedy=f"export with opset {MIN_OPSET} or later")
+
+
+def _check_no_external_data(graph: Any) -> None:
+    import onnx
+
+    attributes = [attribute.t for node in graph.node for attribute in node.attribute]
+    for tensor in (*graph.initializer, *attributes):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+            raise CorruptModel(
+                f"tensor {tensor.name!r} keeps its data in another file",
+                remedy="save the model with its weights inside",
+            )
+    if graph.sparse_initializer:
+        raise CorruptModel("the model has sparse weights", remedy="save them as dense tensors")
+
+
+def _live_nodes(graph: Any) -> list[tuple[str, Any]]:
+    """The nodes that an output depends on, in the file's order, each with a name of its own."""
+    maker = {name: index for index, node in enumerate(graph.node) for name in node.output if name}
+    live: set[int] = set()
+    pending = [value.name for value in graph.output]
+    while pending:
+        index = maker.get(pending.pop())
+        if index is not None and index not in live:
+            live.add(index)
+            pending.extend(graph.node[index].input)
+    if len(live) > MAX_NODES:
+        raise ModelRefused(f"the model has {len(live)} nodes, {MAX_NODES} are allowed")
+    return _named([(index, graph.node[index]) for index in sorted(live)])
+
+
+def _named(nodes: Iterable[tuple[int, Any]]) -> list[tuple[str, Any]]:
+    named: dict[str, Any] = {}
+    for index, node in nodes:
+        name = node.name or f"{node.op_type}_{index}"
+        named[name if name not in named else f"{name}_{index}"] = node
+    return list(named.items())
+
+
+def _check_operators(nodes: Iterable[tuple[str, Any]]) -> None:
+    for name, node in nodes:
+        if node.domain not in ("", "ai.onnx") or node.op_type not in OPERATORS:
+            operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+            raise UnsupportedOperator(
+                f"node {name!r} is a {operator}, which has no private protocol here",
+                remedy=f"use only {', '.join(OPERATORS)}",
+            )
+
+
+def _check_consistency(data: bytes, model: Any) -> None:
+    """ONNX's own checker with shape inference: names, order (so no cycles), attributes, shapes, tensor sizes."""
+    import onnx
+
+    try:
+        onnx.checker.check_model(data, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
+        raise CorruptModel(f"the model is inconsistent: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:300]
+
+
+def _read(model: Any, nodes: Iterable[tuple[str, Any]]) -> RawModel:
+    graph = model.graph
+    initializers = {tensor.name: tensor for tensor in graph.initializer}
+    raw_nodes = tuple(_read_node(name, node) for name, node in nodes)
+    used = {name for node in raw_nodes for name in node.inputs} & set(initializers)
+    inputs = [value for value in graph.input if value.name not in initializers]
+    return RawModel(
+        inputs={value.name: _input_shape(value) for value in inputs},
+        outputs=tuple(value.name for value in graph.output),
+        constants={name: _array(initializers[name], name) for name in sorted(used)},
+        nodes=raw_nodes,
+        one_row=any(value.type.tensor_type.shape.dim[0].HasField("dim_value") for value in inputs),
+    )
+
+
+def _read_node(name: str, node: Any) -> RawNode:
+    attributes = {attribute.name: _attribute(name, attribute) for attribute in node.attribute}
+    return RawNode(name, node.op_type, tuple(node.input), tuple(node.output), attributes)
+
+
+def _attribute(node_name: str, attribute: Any) -> AttributeValue:
+    import onnx
+
+    kinds = onnx.AttributeProto
+    if attribute.type == kinds.TENSOR:
+        return _array(attribute.t, attribute.t.name or node_name)
+    if attribute.type in (kinds.INTS, kinds.FLOATS):
+        return tuple(attribute.ints) if attribute.type == kinds.INTS else tuple(attribute.floats)
+    if attribute.type in (kinds.INT, kinds.FLOAT):
+        return int(attribute.i) if attribute.type == kinds.INT else float(attribute.f)
+    return None
+
+
+def _array(tensor: Any, name: str) -> NDArray[np.generic]:
+    """A tensor's values: float64 for every floating type, int64 for every integer type."""
+    import onnx
+
+    try:
+        values: NDArray[np.generic] = onnx.numpy_helper.to_array(tensor)
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise CorruptModel(f"tensor {name!r} cannot be read: {_first_line(error)}") from error
+    types = onnx.TensorProto
+    if tensor.data_type in (types.FLOAT, types.DOUBLE, types.FLOAT16, types.BFLOAT16):
+        return values.astype(np.float64)
+    if tensor.data_type in (types.INT64, types.INT32):
+        return values.astype(np.int64)
+    raise ModelRefused(f"tensor {name!r} is neither of floating numbers nor of integers", remedy="export with floats")
+
+
+def _input_shape(value: Any) -> Shape:
+    import onnx
+
+    types = onnx.TensorProto
+    tensor_type = value.type.tensor_type
+    if tensor_type.elem_type not in (types.FLOAT, types.DOUBLE, types.FLOAT16):
+        raise ModelRefused(f"input {value.name!r} is not a tensor of floating numbers", remedy="export with floats")
+    dims = tensor_type.shape.dim
+    if not dims:
+        raise ModelRefused(f"input {value.name!r} has no axes, or no known shape", remedy="give it a batch axis")
+    if dims[0].HasField("dim_value") and dims[0].dim_value != 1:
+        raise ModelRefused(
+            f"input {value.name!r} is fixed to {dims[0].dim_value} rows", remedy="export with a dynamic batch axis"
+        )
+    return (None, *(_fixed_size(value.name, axis, dim) for axis, dim in enumerate(dims) if axis > 0))
+
+
+def _fixed_size(name: str, axis: int, dim: Any) -> int:
+    if not dim.HasField("dim_value") or dim.dim_value < 1:
+        raise ModelRefused(
+            f"axis {axis} of input {name!r} has no fixed size", remedy="export with only the batch axis dynamic"
+        )
+    return int(dim.dim_value)
