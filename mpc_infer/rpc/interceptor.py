@@ -12,7 +12,7 @@ from mpc_infer.telemetry import Log
 
 _LOG = Log("rpc")
 
-Handler = grpc.RpcMethodHandler
+Handler = Any  # a grpc.RpcMethodHandler; the stubs make it generic in what cannot be known here
 Behaviour = Callable[[Any, Any], Any]
 
 
@@ -30,7 +30,7 @@ async def _refuse(context: Any, method: str, error: Exception) -> NoReturn:
     await _abort(context, InternalError("the service failed on this request", remedy="see the service's log"))
 
 
-class Gate(grpc.aio.ServerInterceptor):
+class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # not subscriptable at run time
     """Checks the caller against the policy and turns exceptions into statuses, for every method of a server."""
 
     def __init__(self, policy: Policy) -> None:
@@ -46,7 +46,10 @@ class Gate(grpc.aio.ServerInterceptor):
         return self._wrapped(handler, handler_call_details.method)
 
     def _wrapped(self, handler: Any, method: str) -> Handler:
-        codec = {"request_deserializer": handler.request_deserializer, "response_serializer": handler.response_serializer}
+        codec = {
+            "request_deserializer": handler.request_deserializer,
+            "response_serializer": handler.response_serializer,
+        }
         if handler.unary_unary:
             return grpc.unary_unary_rpc_method_handler(self._single(handler.unary_unary, method), **codec)
         if handler.unary_stream:

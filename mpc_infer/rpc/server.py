@@ -1,4 +1,4 @@
-"""Servers: mutual TLS is required, every call passes the gate, health and reflection are on, SIGTERM ends gracefully."""
+"""Servers: mutual TLS is required, every call passes the gate, health and reflection are on, SIGTERM ends softly."""
 
 import asyncio
 import signal
@@ -110,7 +110,7 @@ def build_server(
     names = tuple(service.name for service in services)
     for service in services:
         service.register(server)
-    checks = health.aio.HealthServicer()
+    checks: Any = health.aio.HealthServicer()  # type: ignore[attr-defined] # the stubs lack it
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection((*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     bound = _bind(server, credentials, f"{host}:{port}")

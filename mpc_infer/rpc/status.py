@@ -1,6 +1,7 @@
 """Errors on the wire: our exceptions as google.rpc.Status with an ErrorInfo, and back.
 
-The ErrorInfo's ``reason`` is the error's code, its ``domain`` is ``mpc-infer``; ``metadata`` carries ``party``, ``remedy`` and ``retryable``.
+The ErrorInfo's ``reason`` is the error's code, its ``domain`` is ``mpc-infer``; its ``metadata`` carries ``party``,
+``remedy`` and ``retryable``.
 """
 
 from collections.abc import Iterator, Mapping

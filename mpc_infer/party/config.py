@@ -1,0 +1,156 @@
+"""What a party must be told. ::
+
+    [party]
+    index = 0
+    listen = "127.0.0.1:7200"
+    keystore = "keys/party0"
+    database = "party0.sqlite"
+    party_set = "0x…"                       # 32 bytes, the registry's id
+    lanes = ["127.0.0.1:7300"]              # where each lane listens for its peers
+    torch_threads = 1                       # per lane; optional
+
+    [[peers]]                               # one for every other party
+    index = 1
+    address = "0x…"
+    lanes = ["127.0.0.1:7301"]              # the same number of lanes, in the same order
+
+    [dealer]
+    target = "127.0.0.1:7100"
+    address = "0x…"
+    sealing_key_id = "0x…"                  # pins the key that GetDealerInfo returns
+
+    [coordinator]
+    address = "0x…"                         # the only certificate that may act as coordinator
+
+    [chain]
+    rpc_url = "http://127.0.0.1:8545"
+    party_registry = "0x…"
+    model_registry = "0x…"
+    receipt_anchor = "0x…"
+    max_lag_blocks = 64                     # optional
+
+    [limits]                                # all optional, see PartyLimits
+    max_rows = 4096
+
+Relative paths are relative to the file.
+"""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from mpc_infer.rpc.settings import HexAddress, HexDigest, HostPort, Section, read_toml, settings_from
+
+MAX_PARTIES = 8
+
+
+class PartySection(Section):
+    """Who this party is and where it listens."""
+
+    index: Annotated[int, Field(ge=0, lt=MAX_PARTIES)]
+    listen: HostPort
+    keystore: Path
+    database: Path
+    party_set: HexDigest
+    lanes: Annotated[tuple[HostPort, ...], Field(min_length=1, max_length=64)]
+    torch_threads: Annotated[int, Field(ge=1, le=256)] = 1
+
+
+class PeerSection(Section):
+    """Another party of the set."""
+
+    index: Annotated[int, Field(ge=0, lt=MAX_PARTIES)]
+    address: HexAddress
+    lanes: tuple[HostPort, ...]
+
+
+class DealerSection(Section):
+    """Whom this party asks for corrections. The sealing key is pinned where its id is given."""
+
+    target: HostPort
+    address: HexAddress
+    sealing_key_id: HexDigest | None = None
+
+
+class CoordinatorSection(Section):
+    """Whose calls this party obeys."""
+
+    address: HexAddress
+
+
+class ChainSection(Section):
+    """The chain that this party believes.
+
+    Attributes:
+        max_lag_blocks: how far behind this party's own head a job's registry block may be.
+        poll_s: seconds between two looks at the head.
+    """
+
+    rpc_url: str
+    party_registry: HexAddress
+    model_registry: HexAddress
+    receipt_anchor: HexAddress
+    timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
+    max_lag_blocks: Annotated[int, Field(ge=0)] = 64
+    poll_s: Annotated[float, Field(gt=0, le=60)] = 0.5
+
+
+class PartyLimits(Section):
+    """What callers may ask of this party.
+
+    Attributes:
+        max_rows: rows of one job.
+        max_deadline_s: how far in the future a job's deadline may lie.
+        session_s: longest that one session or one preparation may take, whatever the deadline says.
+        kill_grace_s: after its deadline a lane has this long to answer before it is killed.
+        max_material: batches of material that a lane keeps.
+        max_models_per_lane: models that a lane keeps loaded.
+        max_waiting: jobs that may wait for one lane.
+        grace_s: seconds that running sessions have to finish on SIGTERM.
+    """
+
+    max_rows: Annotated[int, Field(gt=0, le=1 << 16)] = 4096
+    max_deadline_s: Annotated[float, Field(gt=0)] = 3600.0
+    session_s: Annotated[float, Field(gt=0)] = 120.0
+    kill_grace_s: Annotated[float, Field(gt=0, le=60)] = 2.0
+    max_material: Annotated[int, Field(gt=0, le=1024)] = 32
+    max_models_per_lane: Annotated[int, Field(gt=0, le=256)] = 16
+    max_waiting: Annotated[int, Field(gt=0, le=1024)] = 16
+    grace_s: Annotated[float, Field(ge=0, le=300)] = 10.0
+
+
+class PartyConfig(Section):
+    """Everything a party needs."""
+
+    party: PartySection
+    peers: Annotated[tuple[PeerSection, ...], Field(min_length=1, max_length=MAX_PARTIES - 1)]
+    dealer: DealerSection
+    coordinator: CoordinatorSection
+    chain: ChainSection
+    limits: PartyLimits = PartyLimits()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        indices = sorted([self.party.index, *(peer.index for peer in self.peers)])
+        if indices != list(range(len(indices))):
+            raise ValueError(f"the indices of this party and its peers are {indices}, not 0 to {len(indices) - 1}")
+        if any(len(peer.lanes) != len(self.party.lanes) for peer in self.peers):
+            raise ValueError("every peer must have as many lanes as this party")
+        return self
+
+    @property
+    def size(self) -> int:
+        """Number of parties in the set."""
+        return len(self.peers) + 1
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a TOML file; relative paths in it are relative to it.
+
+        Raises:
+            ConfigError: it cannot be read or is wrong.
+        """
+        config = settings_from(cls, read_toml(path), path)
+        paths = {"keystore": path.parent / config.party.keystore, "database": path.parent / config.party.database}
+        return config.model_copy(update={"party": config.party.model_copy(update=paths)})

@@ -1,0 +1,162 @@
+"""Messages between a party's main process and its lanes, over an inherited pair of sockets.
+
+A frame is u32 length of what follows ‖ u32 length of the header ‖ header ‖ blobs, little endian. The header is JSON:
+``{"kind": …, "number": …, "fields": {name: text or number}, "blobs": [[name, length], …]}``. The sockets join two
+processes of the same user and program; the limits are there to fail early, not against an attacker.
+"""
+
+import asyncio
+import json
+import socket
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mpc_infer.errors import InternalError, MessageTooLarge, MpcInferError
+from mpc_infer.rpc.status import error_class
+
+MAX_FRAME = 512 << 20
+"""Most bytes in one frame: a model share and its graph."""
+_LENGTH = struct.Struct("<I")
+
+Scalar = str | int | float | None
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message.
+
+    Attributes:
+        kind: what it asks for or answers.
+        number: joins an answer to its request.
+        fields: texts and numbers.
+        blobs: bytes; never shown in logs or repr.
+    """
+
+    kind: str
+    number: int = 0
+    fields: Mapping[str, Scalar] = field(default_factory=dict)
+    blobs: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+    def text(self, name: str) -> str:
+        """A text field."""
+        return self._field(name, str)
+
+    def integer(self, name: str) -> int:
+        """A whole number."""
+        return self._field(name, int)
+
+    def real(self, name: str) -> float:
+        """A number."""
+        return float(self._field(name, (int, float)))
+
+    def blob(self, name: str) -> bytes:
+        """A blob.
+
+        Raises:
+            InternalError: there is none of this name.
+        """
+        try:
+            return self.blobs[name]
+        except KeyError as error:
+            raise InternalError(f"message {self.kind} lacks {name}") from error
+
+    def _field(self, name: str, kind: type | tuple[type, ...]) -> object:
+        value = self.fields.get(name)
+        if not isinstance(value, kind):
+            raise InternalError(f"message {self.kind} has no valid field {name}")
+        return value
+
+
+def encode(message: Message) -> bytes:
+    """A message as one frame.
+
+    Raises:
+        MessageTooLarge: it does not fit.
+    """
+    header = json.dumps(
+        {
+            "kind": message.kind,
+            "number": message.number,
+            "fields": dict(message.fields),
+            "blobs": [[name, len(blob)] for name, blob in message.blobs.items()],
+        }
+    ).encode()
+    size = _LENGTH.size + len(header) + sum(map(len, message.blobs.values()))
+    if size > MAX_FRAME:
+        raise MessageTooLarge(f"a message of {size} bytes for a lane, at most {MAX_FRAME} fit")
+    return b"".join([_LENGTH.pack(size), _LENGTH.pack(len(header)), header, *message.blobs.values()])
+
+
+def decode(body: bytes) -> Message:
+    """The message in a frame without its leading length.
+
+    Raises:
+        InternalError: it is malformed.
+    """
+    try:
+        (length,) = _LENGTH.unpack_from(body)
+        start = _LENGTH.size + length
+        header = json.loads(body[_LENGTH.size : start])
+        blobs = {}
+        for name, size in header["blobs"]:
+            blobs[name] = body[start : start + size]
+            start += size
+        if start != len(body):
+            raise InternalError("a frame between a lane and its party has the wrong length")
+        return Message(header["kind"], header["number"], header["fields"], blobs)
+    except (struct.error, ValueError, KeyError, TypeError) as error:
+        raise InternalError("a frame between a lane and its party is malformed") from error
+
+
+def _checked_length(head: bytes) -> int:
+    length: int = _LENGTH.unpack(head)[0]
+    if length > MAX_FRAME:
+        raise InternalError(f"a frame between a lane and its party claims {length} bytes")
+    return length
+
+
+async def read_frame(reader: asyncio.StreamReader) -> Message:
+    """The next message.
+
+    Raises:
+        asyncio.IncompleteReadError: the other side is gone.
+    """
+    length = _checked_length(await reader.readexactly(_LENGTH.size))
+    return decode(await reader.readexactly(length))
+
+
+def _receive(sock: socket.socket, size: int) -> bytes:
+    buffer = bytearray(size)
+    view = memoryview(buffer)
+    while view:
+        count = sock.recv_into(view)
+        if count == 0:
+            raise EOFError
+        view = view[count:]
+    return bytes(buffer)
+
+
+def receive_frame(sock: socket.socket) -> Message:
+    """The next message, blocking.
+
+    Raises:
+        EOFError: the other side is gone.
+    """
+    return decode(_receive(sock, _checked_length(_receive(sock, _LENGTH.size))))
+
+
+def error_message(number: int, error: MpcInferError) -> Message:
+    """An error as an answer."""
+    fields = {"code": error.code, "message": error.message, "remedy": error.remedy, "party": error.party}
+    return Message("error", number, fields)
+
+
+def raise_error(message: Message) -> Message:
+    """Return an answer, or raise the error that it carries."""
+    if message.kind != "error":
+        return message
+    party = message.fields.get("party")
+    raise error_class(message.text("code"))(
+        message.text("message"), remedy=message.text("remedy"), party=party if isinstance(party, int) else None
+    )

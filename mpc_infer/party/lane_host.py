@@ -1,0 +1,245 @@
+"""The main process's side of one lane: start it, talk to it, watch over its deadlines, start it anew when it dies."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+
+from mpc_infer.errors import DeadlineExpired, InternalError, MpcInferError, SessionAborted, Unavailable
+from mpc_infer.party.frames import Message, encode, raise_error, read_frame
+from mpc_infer.telemetry import Log
+
+_LOG = Log("party.lanes")
+START_SECONDS = 60.0
+"""A lane imports torch and CrypTen, which takes seconds on a busy machine."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+
+
+class LaneHost:
+    """One lane: a worker process that runs one session at a time.
+
+    Args:
+        number: its position among the party's lanes.
+        setup: builds the first message, which carries everything the worker must know, credentials included.
+        kill_grace_s: seconds past a request's deadline until a lane that does not answer is killed.
+        max_waiting: requests that may wait for their turn.
+        max_models: models that the worker keeps.
+    """
+
+    def __init__(
+        self, number: int, setup: Callable[[], Message], *, kill_grace_s: float, max_waiting: int, max_models: int
+    ) -> None:
+        self.number = number
+        self._setup = setup
+        self._grace_s = kill_grace_s
+        self._max_waiting = max_waiting
+        self._max_models = max_models
+        self._turn = asyncio.Lock()
+        self._waiting = 0
+        self._ready = asyncio.Event()
+        self._closing = False
+        self._process: asyncio.subprocess.Process | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._answers: dict[int, asyncio.Future[Message]] = {}
+        self._next_number = 1
+        self._models: OrderedDict[bytes, None] = OrderedDict()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start the worker and wait until it is ready.
+
+        Raises:
+            Unavailable: it did not become ready.
+        """
+        self._task = asyncio.create_task(self._keep_alive(), name=f"lane-{self.number}")
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await self._ready.wait()
+        except TimeoutError as error:
+            raise Unavailable(f"lane {self.number} did not start", remedy="see its log lines") from error
+
+    async def close(self) -> None:
+        """End the worker."""
+        self._closing = True
+        if self._writer is not None:
+            self._writer.close()  # the worker ends when its socket does
+        if self._task is not None:
+            _, pending = await asyncio.wait({self._task}, timeout=2.0)
+            if pending:
+                self._kill()
+                await asyncio.wait({self._task}, timeout=2.0)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the worker runs."""
+        return self._ready.is_set()
+
+    def check_room(self) -> None:
+        """Refuse before anything is spent when too many wait already.
+
+        Raises:
+            Unavailable: the queue is full.
+        """
+        if self._waiting >= self._max_waiting:
+            raise Unavailable(f"lane {self.number} has {self._waiting} requests waiting", remedy="try again later")
+
+    def has_model(self, model_hash: bytes) -> bool:
+        """Whether the worker holds a model; it counts as used now."""
+        if model_hash in self._models:
+            self._models.move_to_end(model_hash)
+            return True
+        return False
+
+    @contextlib.asynccontextmanager
+    async def turn(self, seconds: float) -> AsyncIterator[None]:
+        """Hold the lane: nobody else's requests come between.
+
+        Raises:
+            Unavailable: the queue is full.
+            DeadlineExpired: the turn did not come in time.
+        """
+        self.check_room()
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(seconds):
+                await self._turn.acquire()
+        except TimeoutError as error:
+            raise DeadlineExpired(f"lane {self.number} was busy until the deadline") from error
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    async def load(self, model_hash: bytes, message: Message, seconds: float) -> None:
+        """Give the worker a model; the least recently used one goes when there are too many."""
+        await self.ask(message, seconds)
+        self._models[model_hash] = None
+        while len(self._models) > self._max_models:
+            oldest, _ = self._models.popitem(last=False)
+            await self.ask(Message("unload", blobs={"model": oldest}), seconds)
+
+    async def ask(self, message: Message, seconds: float) -> Message:
+        """Send a request and wait for its answer. The caller holds the turn.
+
+        Args:
+            message: the request.
+            seconds: until its deadline. A worker silent for longer than that and the grace is killed and replaced.
+
+        Raises:
+            MpcInferError: what the worker answered.
+            SessionAborted: the worker died.
+            DeadlineExpired: it did not answer.
+        """
+        answer = await self._post(message, seconds)
+        try:
+            async with asyncio.timeout(max(seconds, 0) + self._grace_s):
+                return raise_error(await answer)
+        except TimeoutError as error:
+            _LOG.warning("lane does not answer, killing it", lane=self.number, request=message.kind)
+            self._kill()
+            raise DeadlineExpired(f"lane {self.number} did not answer {message.kind} by its deadline") from error
+        except asyncio.CancelledError:
+            # Nobody waits for the outcome any more; the worker must not go on with it under somebody else's turn.
+            self._kill()
+            raise
+
+    def tell(self, message: Message) -> None:
+        """Send what has no answer, out of turn."""
+        if self._writer is not None and not self._writer.is_closing():
+            self._writer.write(encode(message))
+
+    async def _post(self, message: Message, seconds: float) -> asyncio.Future[Message]:
+        try:
+            async with asyncio.timeout(max(seconds, 0)):
+                await self._ready.wait()
+        except TimeoutError as error:
+            raise Unavailable(f"lane {self.number} is not running", remedy="try again in a few seconds") from error
+        number, self._next_number = self._next_number, self._next_number + 1
+        answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._answers[number] = answer
+        answer.add_done_callback(lambda _: self._answers.pop(number, None))
+        self.tell(replace(message, number=number))
+        return answer
+
+    def _kill(self) -> None:
+        self._ready.clear()
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+
+    async def _keep_alive(self) -> None:
+        pause = _FIRST_PAUSE
+        while not self._closing:
+            loop = asyncio.get_running_loop()
+            started = loop.time()
+            try:
+                await self._live_once()
+            except (OSError, MpcInferError, asyncio.IncompleteReadError) as error:
+                _LOG.error("lane failed", exception=error, lane=self.number)
+            if not self._closing:
+                pause = _FIRST_PAUSE if loop.time() - started > 30 else min(2 * pause, _LONGEST_PAUSE)
+                _LOG.warning("lane ended, starting it anew", lane=self.number)
+                await asyncio.sleep(pause)
+
+    async def _live_once(self) -> None:
+        """One life of the worker: start, hand over the setup, pass its answers on until it ends."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = await _spawn(theirs.fileno())
+        reader, self._writer = await asyncio.open_connection(sock=ours)
+        try:
+            self._models.clear()
+            self.tell(self._setup())
+            async with asyncio.timeout(START_SECONDS):
+                raise_error(await read_frame(reader))
+            self._ready.set()
+            _LOG.info("lane ready", lane=self.number, pid=self._process.pid)
+            await self._pass_answers(reader)
+        except TimeoutError as error:
+            raise InternalError(f"lane {self.number} did not start in {START_SECONDS:.0f} s") from error
+        finally:
+            self._end_life()
+            await self._process.wait()
+
+    async def _pass_answers(self, reader: asyncio.StreamReader) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                message = await read_frame(reader)
+                answer = self._answers.get(message.number)
+                if answer is not None and not answer.done():
+                    answer.set_result(message)
+
+    def _end_life(self) -> None:
+        self._kill()
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+        for answer in list(self._answers.values()):
+            if not answer.done():
+                answer.set_exception(SessionAborted(f"lane {self.number} of this party ended in mid-work"))
+
+
+async def _spawn(descriptor: int) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "mpc_infer.party.lane",
+        str(descriptor),
+        str(os.getpid()),
+        pass_fds=(descriptor,),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=sys.stderr.fileno() if _has_descriptor(sys.stderr) else None,
+    )
+
+
+def _has_descriptor(stream: object) -> bool:
+    try:
+        return isinstance(stream.fileno(), int)  # type: ignore[attr-defined]
+    except (AttributeError, OSError, ValueError):
+        return False
