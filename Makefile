@@ -1,21 +1,74 @@
-# The only entry points. `make demo` and `make test` need Python 3.11, pip and make; node and Docker only add to them.
+# The only entry points. `make demo` and `make test` need Python 3.11 or later, pip and make; node and Docker only add to them.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+# Where pip finds no CPU build of torch by itself (a plain PyPI on Linux has CUDA builds of several GB), say where one is:
+#   make demo PIP_ARGS='--extra-index-url <index of CPU wheels>'
+PIP_ARGS ?=
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
+DEMO_STAMP := $(VENV)/.installed-demo
+DEV_STAMP := $(VENV)/.installed-dev
+ARGS ?=
+PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint fmt protos check clean
+.PHONY: help demo test test-all lint fmt protos artifacts contracts foundry bench check clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-$(STAMP): pyproject.toml constraints.txt
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or later is needed: make PYTHON=...'; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt crypten==0.4.1
+
+# CrypTen asks for packages that cannot be installed; what it really imports is in our own list (docs/adr/0003).
+$(DEMO_STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	@echo 'installing what the demo needs into $(VENV) (about two minutes, once)'
+	$(PIP) -e '.[demo]'
+	$(PIP) --no-deps crypten==0.4.1
 	@touch $@
 
-protos: $(STAMP)  ## generate mpc_infer/v1 from protos/
+$(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	@echo 'installing everything into $(VENV) (about two minutes, once)'
+	$(PIP) -e '.[dev]'
+	$(PIP) --no-deps crypten==0.4.1
+	@touch $(DEMO_STAMP) $@
+
+demo: $(DEMO_STAMP)  ## a network of your own, two models, private answers, verified receipts (ARGS='--parties 4')
+	$(BIN)/mpc-infer demo $(ARGS)
+
+test: lint foundry  ## what CI runs: everything but the slow tests
+	$(BIN)/python -m pytest -q -m 'not slow' $(PYTEST_ARGS)
+
+test-all: lint foundry  ## with the slow tests (200,000 inferences)
+	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
+
+lint: $(DEV_STAMP)  ## ruff, mypy --strict, layers, protos
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/buf lint protos
+
+fmt: $(DEV_STAMP)  ## format and sort imports
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(DEV_STAMP)  ## side by side with stock CrypTen on this machine
+	$(BIN)/python -m bench $(ARGS)
+
+protos: $(DEV_STAMP)  ## generate mpc_infer/v1 from protos/
 	$(BIN)/buf lint protos
 	$(BIN)/python -m grpc_tools.protoc -I protos --python_out=. --pyi_out=. --grpc_python_out=. protos/mpc_infer/v1/*.proto
+
+# The toolchain comes from npm; without node the committed artifacts are used as they are.
+foundry:
+	@if command -v node >/dev/null && command -v npm >/dev/null; then $(MAKE) --no-print-directory contracts; \
+	else echo 'skipped: Foundry tests (node and npm not found)'; fi
+
+check: protos contracts  ## generated files are what they should be
+	git diff --exit-code -- mpc_infer/v1 mpc_infer/chain/artifacts
+
+clean:  ## remove what was built here
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf contracts/node_modules contracts/out contracts/cache

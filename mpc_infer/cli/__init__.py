@@ -1,0 +1,5 @@
+"""The command line: one module per noun."""
+
+from mpc_infer.cli.root import main
+
+__all__ = ["main"]

@@ -1,0 +1,36 @@
+"""Rows from a file: .npy (never pickled) or .csv."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpc_infer.errors import InvalidInput, MessageTooLarge
+
+MAX_FILE_BYTES = 256 * 1024 * 1024
+
+
+def _load(path: Path) -> NDArray[np.float64]:
+    if path.suffix == ".npy":
+        return np.asarray(np.load(path, allow_pickle=False))
+    if path.suffix == ".csv":
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # an empty file is no array of zero rows
+            return np.loadtxt(path, delimiter=",", ndmin=2, encoding="utf-8")
+    raise InvalidInput(f"{path} is neither .npy nor .csv", remedy="convert it")
+
+
+def read_rows(path: Path) -> NDArray[np.float64]:
+    """Read an array whose first axis counts rows.
+
+    Raises:
+        InvalidInput: it cannot be read, is of another kind, or holds Python objects.
+        MessageTooLarge: the file is larger than `MAX_FILE_BYTES`.
+    """
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise MessageTooLarge(f"{path} is larger than {MAX_FILE_BYTES} bytes", remedy="send fewer rows at a time")
+        return _load(path)
+    except (OSError, ValueError, EOFError, UserWarning) as error:
+        raise InvalidInput(f"{path} cannot be read: {error}", remedy="give a .npy array or a .csv of numbers") from error

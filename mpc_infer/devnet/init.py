@@ -1,0 +1,88 @@
+"""Keys, certificates and configuration of a whole network, written before anything runs."""
+
+import json
+
+from mpc_infer.devnet.configs import Document, Members, Network
+from mpc_infer.devnet.layout import Layout, private_directory
+from mpc_infer.devnet.membership import add_client, admit, create_authority
+from mpc_infer.devnet.predict import CHAIN_ID, contract_addresses, party_set_id
+from mpc_infer.devnet.toml import dumps, write_private
+from mpc_infer.devnet.topology import Topology
+from mpc_infer.errors import ConfigError
+from mpc_infer.identity.certs import CertificateAuthority
+from mpc_infer.identity.did import did_of
+
+OPERATOR, OWNER, DATA_OWNER = "operator", "model-owner", "data-owner"
+
+
+def initialise(layout: Layout, topology: Topology, *, chain: str = "auto") -> Network:
+    """Make a network's directory: a keystore and a configuration per role, an operator, a model owner and a data owner.
+
+    Args:
+        layout: an empty or new directory.
+        topology: where every role listens.
+        chain: the development chain's back end: "auto", "anvil" or "eth-tester".
+
+    Raises:
+        ConfigError: there is a network already.
+    """
+    if layout.network_file.exists():
+        raise ConfigError(f"{layout.root} holds a network already", remedy="choose another directory")
+    private_directory(layout.root)
+    authority = create_authority(layout)
+    network = _network(layout, topology, authority)
+    _write_roles(layout, network, chain)
+    add_client(layout, DATA_OWNER, network, authority)
+    write_private(layout.network_file, json.dumps(_description(network), indent=2) + "\n")
+    return network
+
+
+def _network(layout: Layout, topology: Topology, authority: CertificateAuthority) -> Network:
+    hosts = topology.hosts
+    count = len(topology.parties)
+    parties = [admit(authority, layout.keystore(f"party{index}"), "party", hosts) for index in range(count)]
+    dealer = admit(authority, layout.keystore("dealer"), "dealer", hosts)
+    coordinator = admit(authority, layout.keystore("coordinator"), "coordinator", hosts)
+    operator = admit(authority, layout.keystore(OPERATOR), "operator")
+    owner = admit(authority, layout.client_keystore(OWNER), "client")
+    contracts = contract_addresses(operator.address)
+    addresses = tuple(party.address for party in parties)
+    members = Members(
+        parties=addresses,
+        dealer=dealer.address,
+        coordinator=coordinator.address,
+        funded=(operator.address, coordinator.address, owner.address),
+        dealer_key_id=dealer.sealing_keys.public().key_id,
+    )
+    return Network(topology, members, contracts, party_set_id(contracts.party_registry, addresses))
+
+
+def _write(layout: Layout, name: str, document: Document) -> None:
+    private_directory(layout.role(name))
+    write_private(layout.config(name), dumps(document))
+
+
+def _write_roles(layout: Layout, network: Network, chain: str) -> None:
+    _write(layout, "chain", network.chain(chain))
+    _write(layout, "dealer", network.dealer())
+    _write(layout, "coordinator", network.coordinator())
+    for index in range(len(network.members.parties)):
+        _write(layout, f"party{index}", network.party(index))
+    write_private(layout.client(OWNER), dumps(network.client()))
+
+
+def _description(network: Network) -> dict[str, object]:
+    """What a person, or another program, wants to know; nothing secret."""
+    members = network.members
+    return {
+        "chain_id": CHAIN_ID,
+        "party_set": network.party_set.hex(),
+        "parties": [did_of(CHAIN_ID, address) for address in members.parties],
+        "dealer": did_of(CHAIN_ID, members.dealer),
+        "coordinator": did_of(CHAIN_ID, members.coordinator),
+        "party_registry": network.contracts.party_registry,
+        "model_registry": network.contracts.model_registry,
+        "receipt_anchor": network.contracts.receipt_anchor,
+        "endpoints": [place.service.target for place in network.topology.parties],
+        "rpc_url": network.client_rpc_url,
+    }
