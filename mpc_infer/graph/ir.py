@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 
 from mpc_infer.encoding import canonical_json, digest
 from mpc_infer.errors import CorruptModel, UnsupportedOperator, WrongShape
@@ -58,7 +59,7 @@ class Node:
     attributes: Attributes = field(default_factory=dict, hash=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Graph:
     """A checked computation. Nodes stand in an order in which they can be run.
 
@@ -94,7 +95,7 @@ class Graph:
 
         return read_graph(data)
 
-    @property
+    @cached_property
     def digest(self) -> bytes:
         """32 bytes that name this graph."""
         return digest("graph", self.to_bytes())

@@ -1,0 +1,194 @@
+"""The manifest: everything public about one version of a model. Its digest is the model hash."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from mpc_infer.encoding import DIGEST_BYTES, address_bytes, canonical_json, digest, same_digest, to_address
+from mpc_infer.errors import CorruptModel, InvalidInput, InvalidRequest
+from mpc_infer.graph.ir import Graph, TensorSpec
+from mpc_infer.graph.wire import check_fields, parse_canonical, read_specs
+from mpc_infer.ids import Address, ModelHash, PartySetId
+
+SCHEMA = "mpc-infer/manifest/v1"
+MAX_MANIFEST_BYTES = 2**20
+MAX_PARTIES = 16
+MAX_VERSION = 2**53 - 1
+MAX_FRAC_BITS = 30
+MAX_PLANS = 64
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
+_HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One immutable version of a model.
+
+    Attributes:
+        name: lower case letters, digits, ``.``, ``_``, ``-``; at most 64.
+        version: from 1; with the name it names the version for ever.
+        owner: whose key publishes it.
+        party_set: 64 hex digits, the ordered set of parties that hold the shares.
+        graph_digest: 32 bytes, :attr:`mpc_infer.graph.ir.Graph.digest`.
+        share_commitments: 32 bytes per party, in the party set's order. They hide the weights.
+        frac_bits: fractional bits of weights, inputs and outputs.
+        input_limit: inputs and weights lie strictly between -limit and limit.
+        inputs, outputs: names and shapes; None on axis 0 is the number of rows.
+        plans: plan digests in hex by engine name, where the owner fixed any; may be empty.
+    """
+
+    name: str
+    version: int
+    owner: Address
+    party_set: str
+    graph_digest: bytes
+    share_commitments: tuple[bytes, ...]
+    frac_bits: int
+    input_limit: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    plans: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def to_bytes(self) -> bytes:
+        """RFC 8785 bytes: what is hashed, stored and sent."""
+        return canonical_json(
+            {
+                "schema": SCHEMA,
+                "name": self.name,
+                "version": self.version,
+                "owner": self.owner,
+                "party_set": self.party_set,
+                "graph_digest": self.graph_digest.hex(),
+                "share_commitments": [commitment.hex() for commitment in self.share_commitments],
+                "frac_bits": self.frac_bits,
+                "input_limit": self.input_limit,
+                "inputs": [{"name": spec.name, "shape": list(spec.shape)} for spec in self.inputs],
+                "outputs": [{"name": spec.name, "shape": list(spec.shape)} for spec in self.outputs],
+                "plans": dict(self.plans),
+            }
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Manifest":
+        """Read and check a manifest.
+
+        Raises:
+            CorruptModel: a field is missing, unknown or malformed, or the bytes are not the canonical ones.
+        """
+        fields = parse_canonical(data, MAX_MANIFEST_BYTES, "manifest")
+        check_fields(fields, {"schema", *cls.__dataclass_fields__}, "a manifest")
+        if fields.pop("schema") != SCHEMA:
+            raise CorruptModel(f"the manifest's schema is not {SCHEMA}")
+        manifest = cls(**_read(fields))
+        manifest.check()
+        _check_canonical(manifest, data)
+        return manifest
+
+    @cached_property
+    def hash(self) -> ModelHash:
+        """32 bytes that name this version everywhere."""
+        return ModelHash(digest("model-hash", self.to_bytes()))
+
+    @property
+    def party_set_id(self) -> PartySetId:
+        """The party set as the registry's 32 bytes."""
+        return PartySetId(bytes.fromhex(self.party_set))
+
+    @property
+    def parties(self) -> int:
+        """How many parties hold a share."""
+        return len(self.share_commitments)
+
+    def check(self) -> None:
+        """Check every field's form and range.
+
+        Raises:
+            CorruptModel: one is wrong; the message names it.
+        """
+        _check_names(self)
+        _check_numbers(self)
+        for spec in (*self.inputs, *self.outputs):
+            if not spec.shape or spec.shape[0] is not None:
+                raise CorruptModel(f"tensor {spec.name!r} in the manifest has no batch axis")
+
+    def check_graph(self, graph: Graph) -> None:
+        """Check that a graph is the one that this manifest names.
+
+        Raises:
+            CorruptModel: another digest, or other inputs or outputs.
+        """
+        if not same_digest(graph.digest, self.graph_digest):
+            raise CorruptModel(f"the graph is not the one that the manifest of {self.name!r} names")
+        if graph.inputs != self.inputs or graph.outputs != self.outputs:
+            raise CorruptModel(f"the manifest of {self.name!r} lists other inputs or outputs than its graph")
+
+
+def _check_names(manifest: Manifest) -> None:
+    if not NAME.fullmatch(manifest.name):
+        raise CorruptModel(
+            f"{manifest.name[:80]!r} cannot name a model", remedy="use a-z, 0-9, '.', '_', '-', at most 64"
+        )
+    try:
+        canonical_owner = to_address(address_bytes(manifest.owner))
+    except InvalidRequest as error:
+        raise CorruptModel("the manifest's owner is not an address") from error
+    if manifest.owner != canonical_owner:
+        raise CorruptModel("the manifest's owner is not in checksummed form (EIP-55)")
+    hexes = [manifest.party_set, *manifest.plans.values()]
+    if any(not _HEX.fullmatch(text) for text in hexes) or len(manifest.plans) > MAX_PLANS:
+        raise CorruptModel("the manifest's party set or plans are not 64 lower-case hex digits")
+
+
+def _check_numbers(manifest: Manifest) -> None:
+    if not 1 <= manifest.version <= MAX_VERSION:
+        raise CorruptModel(f"a model's version lies between 1 and 2^53 - 1, not {manifest.version}")
+    if not 2 <= manifest.parties <= MAX_PARTIES:
+        raise CorruptModel(f"a model is shared among 2 to {MAX_PARTIES} parties, not {manifest.parties}")
+    if any(len(commitment) != DIGEST_BYTES for commitment in (manifest.graph_digest, *manifest.share_commitments)):
+        raise CorruptModel("a digest in the manifest does not have 32 bytes")
+    if not 1 <= manifest.frac_bits <= MAX_FRAC_BITS or not 1 <= manifest.input_limit <= 2**31:
+        raise CorruptModel("the manifest's fractional bits or input limit are out of range")
+    if not manifest.inputs or not manifest.outputs:
+        raise CorruptModel("the manifest lists no input or no output")
+
+
+def _read(fields: dict[str, Any]) -> dict[str, Any]:
+    """JSON types to ours. What :meth:`Manifest.check` judges by value is only given its type here."""
+    commitments = fields["share_commitments"]
+    if not isinstance(commitments, list) or len(commitments) > MAX_PARTIES:
+        raise CorruptModel("the manifest's share commitments are not a short list")
+    plans = fields["plans"]
+    if not isinstance(plans, dict):
+        raise CorruptModel("the manifest's plans are not an object")
+    return {
+        **{key: _typed(fields, key, str) for key in ("name", "owner", "party_set")},
+        **{key: _typed(fields, key, int) for key in ("version", "frac_bits", "input_limit")},
+        "graph_digest": _digest(fields["graph_digest"]),
+        "share_commitments": tuple(_digest(text) for text in commitments),
+        "inputs": read_specs(fields["inputs"], "an input"),
+        "outputs": read_specs(fields["outputs"], "an output"),
+        "plans": {engine: _typed(plans, engine, str) for engine in plans},
+    }
+
+
+def _typed(fields: Mapping[str, object], key: str, kind: type) -> Any:
+    if type(fields[key]) is not kind:
+        raise CorruptModel(f"the manifest's {key} is not of type {kind.__name__}")
+    return fields[key]
+
+
+def _digest(text: object) -> bytes:
+    if not isinstance(text, str) or not _HEX.fullmatch(text):
+        raise CorruptModel("a digest in the manifest is not 64 lower-case hex digits")
+    return bytes.fromhex(text)
+
+
+def _check_canonical(manifest: Manifest, data: bytes) -> None:
+    try:
+        canonical = manifest.to_bytes()
+    except InvalidInput as error:
+        raise CorruptModel("the manifest has no canonical form") from error
+    if canonical != data:
+        raise CorruptModel("the manifest's bytes are not canonical (RFC 8785)")
