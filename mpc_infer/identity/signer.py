@@ -3,8 +3,8 @@
 from coincurve import PrivateKey, PublicKey
 
 from mpc_infer.errors import BadSignature, InvalidInput
-from mpc_infer.ids import Address
 from mpc_infer.identity.did import address_of_public_key
+from mpc_infer.ids import Address
 
 KEY_BYTES = 32
 SIGNATURE_BYTES = 65
