@@ -1,0 +1,71 @@
+"""What an engine is: a way to evaluate a graph on shares."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpc_infer.engine.link import Link
+from mpc_infer.engine.pairs import PairSeeds
+from mpc_infer.errors import ConfigError
+from mpc_infer.graph import Graph
+from mpc_infer.preprocessing import Material, Plan
+from mpc_infer.sharing.fixed import FRAC_BITS
+
+Shares = Mapping[str, NDArray[np.uint64]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one evaluation gives one party.
+
+    Attributes:
+        outputs: its share of every output of the graph, before re-randomisation.
+        transcript: 32 bytes, the running digest of everything that was opened: the same at every party.
+        rounds: rounds used.
+        bytes_sent: bytes of frames sent by this party.
+    """
+
+    outputs: dict[str, NDArray[np.uint64]]
+    transcript: bytes
+    rounds: int
+    bytes_sent: int
+
+
+class Engine(Protocol):
+    """A back end. One process runs at most one evaluation at a time."""
+
+    name: str
+
+    def plan(self, graph: Graph, batch: int, parties: int, frac_bits: int = FRAC_BITS) -> Plan:
+        """The correlated randomness that an evaluation takes, and its declared rounds and bytes. Cached.
+
+        Raises:
+            WrongShape: no such batch.
+            UnsupportedOperator: the graph has an operator without a protocol here.
+        """
+
+    def run(
+        self, graph: Graph, weights: Shares, inputs: Shares, material: Material, link: Link, pairs: PairSeeds
+    ) -> Outcome:
+        """Evaluate a graph on shares, inside a session of the link.
+
+        Raises:
+            SessionAborted: as the link, and MaterialUnusable.
+            PlanMismatch: the material was made for another plan.
+        """
+
+
+def get_engine(name: str) -> Engine:
+    """The engine of a name. Loading one imports torch, which takes a second or two.
+
+    Raises:
+        ConfigError: there is no such engine.
+    """
+    if name == "crypten":
+        from mpc_infer.engine.crypten import CryptenEngine
+
+        return CryptenEngine()
+    raise ConfigError(f"there is no engine named {name!r}", remedy="use 'crypten'")

@@ -1,0 +1,202 @@
+"""One TLS connection to one peer: frames in, frames out, never blocking."""
+
+import select
+import ssl
+from collections import deque
+from dataclasses import dataclass
+
+from mpc_infer.engine.frames import HEADER_BYTES, MAX_REASON, ElementType, Header, Kind, decode_abort
+from mpc_infer.errors import PeerFailed, UnexpectedFrame
+
+READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The one frame that may come next, apart from an ABORT."""
+
+    kind: Kind
+    session_id: bytes
+    step: int
+    dtype: ElementType
+    dims: tuple[int, ...]
+    max_length: int
+    exact_length: bool
+
+    def check(self, header: Header, peer: int) -> None:
+        """Compare a header, before a byte of its payload is read.
+
+        Raises:
+            UnexpectedFrame: says what differs and names the peer.
+        """
+        for what, expected, got in (
+            ("sender", peer, header.sender),
+            ("session", self.session_id.hex(), header.session_id.hex()),
+            ("kind", self.kind.name, header.kind.name),
+            ("step", self.step, header.step),
+            ("element type", self.dtype.name, header.dtype.name),
+            ("shape", self.dims, header.dims),
+        ):
+            if expected != got:
+                raise UnexpectedFrame(f"party {peer} sent a frame whose {what} is {got}, not {expected}", party=peer)
+        if header.length > self.max_length or (self.exact_length and header.length != self.max_length):
+            raise UnexpectedFrame(
+                f"party {peer} sent {header.length} bytes where {self.max_length} were due", party=peer
+            )
+
+
+class Connection:
+    """The state of one socket. The owner polls `wants` and calls `advance`.
+
+    Args:
+        sock: a TLS socket after its handshake, non-blocking.
+        peer: whose certificate it is.
+    """
+
+    def __init__(self, sock: ssl.SSLSocket, peer: int) -> None:
+        self.peer = peer
+        self._sock = sock
+        self._outgoing: deque[memoryview] = deque()
+        self._read_wants = select.POLLIN
+        self._write_wants = 0
+        self._expected: Expected | None = None
+        self._header: Header | None = None
+        self._buffer = bytearray(HEADER_BYTES)
+        self._filled = 0
+        self._complete = False
+
+    def fileno(self) -> int:
+        """For poll."""
+        return self._sock.fileno()
+
+    @property
+    def sent(self) -> bool:
+        """Whether everything queued has been handed to the kernel."""
+        return not self._outgoing
+
+    @property
+    def received(self) -> bool:
+        """Whether the expected frame is complete."""
+        return self._complete
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do in this step."""
+        return self._complete and not self._outgoing
+
+    @property
+    def wants(self) -> int:
+        """Poll events that would let `advance` make progress."""
+        reading = 0 if self._complete else self._read_wants
+        return reading | (self._write_wants if self._outgoing else 0)
+
+    @property
+    def buffered(self) -> bool:
+        """Whether decrypted bytes wait inside TLS, where poll does not see them."""
+        return not self._complete and self._sock.pending() > 0
+
+    def queue(self, frame: bytes | bytearray | memoryview) -> None:
+        """Append a whole frame to what is to be sent."""
+        self._outgoing.append(memoryview(frame))
+
+    def expect(self, expected: Expected) -> None:
+        """Name the next frame. The one before must have been taken."""
+        self._expected = expected
+        self._header = None
+        self._buffer = bytearray(HEADER_BYTES)
+        self._filled = 0
+        self._complete = False
+
+    def take(self) -> bytearray:
+        """The payload of the frame that is complete."""
+        return self._buffer
+
+    def advance(self) -> None:
+        """Send and receive what can be done without waiting.
+
+        Raises:
+            PeerFailed: the connection is gone.
+            UnexpectedFrame: another frame came than the expected one.
+            SessionAborted: the peer sent an ABORT; this is its reason.
+        """
+        try:
+            if self._outgoing:
+                self._send()
+            if not self._complete:
+                self._receive()
+        except OSError as error:
+            raise PeerFailed(f"the connection to party {self.peer} broke: {error}", party=self.peer) from error
+
+    def flush(self) -> bool:
+        """Send what can be sent without waiting. False when the peer is gone. Never raises."""
+        try:
+            self._send()
+        except OSError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close the socket. Never raises."""
+        try:
+            self._sock.close()
+        except OSError:
+            return
+
+    def _send(self) -> None:
+        while self._outgoing:
+            view = self._outgoing[0]
+            try:
+                count = self._sock.send(view)
+            except ssl.SSLWantWriteError:
+                self._write_wants = select.POLLOUT
+                return
+            except ssl.SSLWantReadError:
+                self._write_wants = select.POLLIN
+                return
+            if count == len(view):
+                self._outgoing.popleft()
+            else:
+                self._outgoing[0] = view[count:]
+
+    def _receive(self) -> None:
+        while not self._complete:
+            if self._filled < len(self._buffer) and not self._read_some():
+                return
+            if self._filled == len(self._buffer):
+                self._advance_frame()
+
+    def _read_some(self) -> bool:
+        window = memoryview(self._buffer)[self._filled : self._filled + READ_BYTES]
+        try:
+            count = self._sock.recv_into(window)
+        except ssl.SSLWantReadError:
+            self._read_wants = select.POLLIN
+            return False
+        except ssl.SSLWantWriteError:
+            self._read_wants = select.POLLOUT
+            return False
+        if count == 0:
+            raise PeerFailed(f"party {self.peer} closed the connection", party=self.peer)
+        self._filled += count
+        return True
+
+    def _advance_frame(self) -> None:
+        if self._header is None:
+            self._header = self._check_header(Header.from_bytes(self._buffer))
+            self._buffer = bytearray(self._header.length)
+            self._filled = 0
+            if self._header.length:
+                return
+        if self._header.kind is Kind.ABORT:
+            raise decode_abort(bytes(self._buffer), self.peer)
+        self._complete = True
+
+    def _check_header(self, header: Header) -> Header:
+        if header.kind is Kind.ABORT and header.length <= MAX_REASON:
+            if self._expected is not None and header.session_id != self._expected.session_id:
+                raise UnexpectedFrame(f"party {self.peer} aborted another session", party=self.peer)
+        elif self._expected is None:
+            raise UnexpectedFrame(f"party {self.peer} sent a frame when none was due", party=self.peer)
+        else:
+            self._expected.check(header, self.peer)
+        return header

@@ -1,0 +1,21 @@
+"""Correlated randomness made before the inputs are known: plans, the dealer's corrections, the parties' material."""
+
+from mpc_infer.preprocessing.corrections import corrections
+from mpc_infer.preprocessing.material import Material, expand, read_corrections
+from mpc_infer.preprocessing.plan import Plan, PlanLimits
+from mpc_infer.preprocessing.requests import BinaryProduct, Product, RandomBit, Request, Square, Truncation
+
+__all__ = [
+    "BinaryProduct",
+    "Material",
+    "Plan",
+    "PlanLimits",
+    "Product",
+    "RandomBit",
+    "Request",
+    "Square",
+    "Truncation",
+    "corrections",
+    "expand",
+    "read_corrections",
+]
