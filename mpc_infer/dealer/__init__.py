@@ -1,0 +1,1 @@
+"""The dealer of correlated randomness: stateless, and told shapes only."""

@@ -1,0 +1,108 @@
+"""Seeds in, corrections out. Nothing is kept, nothing is logged but sizes."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from mpc_infer.dealer.config import DealerLimits
+from mpc_infer.encoding import DIGEST_BYTES, same_digest
+from mpc_infer.errors import CommitmentMismatch, InvalidRequest, MessageTooLarge
+from mpc_infer.ids import Address, MaterialId
+from mpc_infer.preprocessing import Plan, PlanLimits, corrections
+from mpc_infer.sharing.commitment import seed_commitment
+from mpc_infer.sharing.contexts import sealed_seed_context
+from mpc_infer.sharing.sealing import Sealed, SealingKeys, SealingPublicKey
+
+MATERIAL_ID_BYTES = 16
+SEED_BYTES = 32
+CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class CorrectionsRequest:
+    """What a party asks for; see dealer.proto."""
+
+    material_id: MaterialId
+    plan: bytes
+    seed_commitments: tuple[bytes, ...]
+    sealed_seeds: tuple[Sealed, ...]
+
+
+class Dealer:
+    """The dealer's work, all of it a function of the request and the sealing keys.
+
+    Args:
+        keys: the keys to which parties seal their seeds.
+        limits: what one request may cost.
+    """
+
+    def __init__(self, keys: SealingKeys, limits: DealerLimits) -> None:
+        self._keys = keys
+        self._limits = limits
+
+    @property
+    def sealing_key(self) -> SealingPublicKey:
+        """The key that parties should seal to."""
+        return self._keys.public()
+
+    def corrections(self, request: CorrectionsRequest, caller: Address) -> Iterator[bytes]:
+        """Expand the parties' seeds for a plan.
+
+        1. Check sizes, then the plan.
+        2. Open every seed in the context that names the material, the plan, all commitments, the party and the caller.
+        3. Check every seed against its commitment.
+        4. Expand, and stream what makes the sums right.
+
+        Args:
+            request: the sealed seeds and the plan.
+            caller: from the caller's certificate: the only party for which these seeds open.
+
+        Returns:
+            Pieces of about 1 MiB. Nothing is computed before the first is asked for except steps 1 to 3.
+
+        Raises:
+            InvalidRequest, MessageTooLarge: malformed, or over a limit.
+            SealingFailed: a seed was sealed for another plan, material, set of commitments or receiver.
+            CommitmentMismatch: a seed does not open its commitment.
+        """
+        plan = self._checked_plan(request)
+        contexts = [
+            sealed_seed_context(request.material_id, plan.digest, request.seed_commitments, index, caller)
+            for index in range(plan.parties)
+        ]
+        seeds = [self._keys.unseal(box, context) for box, context in zip(request.sealed_seeds, contexts, strict=True)]
+        _check_seeds(request, seeds)
+        return in_chunks(corrections(seeds, plan), CHUNK_BYTES)
+
+    def _checked_plan(self, request: CorrectionsRequest) -> Plan:
+        if len(request.material_id) != MATERIAL_ID_BYTES:
+            raise InvalidRequest(f"a material id has {MATERIAL_ID_BYTES} bytes, not {len(request.material_id)}")
+        if len(request.plan) > self._limits.max_plan_bytes:
+            raise MessageTooLarge(f"a plan of {len(request.plan)} bytes; the limit is {self._limits.max_plan_bytes}")
+        plan = Plan.from_bytes(request.plan, PlanLimits(correction_bytes=self._limits.max_correction_bytes))
+        if not plan.parties == len(request.seed_commitments) == len(request.sealed_seeds):
+            raise InvalidRequest(f"the plan is for {plan.parties} parties; that many seeds and commitments are due")
+        if any(len(commitment) != DIGEST_BYTES for commitment in request.seed_commitments):
+            raise InvalidRequest(f"a seed commitment has {DIGEST_BYTES} bytes")
+        return plan
+
+
+def _check_seeds(request: CorrectionsRequest, seeds: Sequence[bytes]) -> None:
+    for index, (seed, commitment) in enumerate(zip(seeds, request.seed_commitments, strict=True)):
+        if len(seed) != SEED_BYTES:
+            raise InvalidRequest(f"the seed of party {index} does not have {SEED_BYTES} bytes", party=index)
+        if not same_digest(commitment, seed_commitment(request.material_id, index, seed)):
+            raise CommitmentMismatch(f"the seed of party {index} does not open its commitment", party=index)
+
+
+def in_chunks(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """The same bytes in pieces of `size`, the last one shorter."""
+    pending = bytearray()
+    for piece in pieces:
+        pending += piece
+        start = 0
+        while len(pending) - start >= size:
+            yield bytes(pending[start : start + size])
+            start += size
+        del pending[:start]
+    if pending:
+        yield bytes(pending)

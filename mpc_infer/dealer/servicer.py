@@ -1,0 +1,56 @@
+"""The dealer's gRPC face. CPU work stays off the event loop."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from mpc_infer.dealer.service import CorrectionsRequest, Dealer
+from mpc_infer.errors import InvalidRequest
+from mpc_infer.ids import MaterialId
+from mpc_infer.rpc.messages import sealed_from, sealing_key_to
+from mpc_infer.rpc.policy import peer_of
+from mpc_infer.v1 import dealer_pb2, dealer_pb2_grpc
+
+MAX_PARTIES = 16
+
+
+class DealerServicer(dealer_pb2_grpc.DealerServiceServicer):
+    """Translates and hands on.
+
+    Args:
+        dealer: the work.
+        max_concurrent: requests worked on at one time.
+    """
+
+    def __init__(self, dealer: Dealer, max_concurrent: int) -> None:
+        self._dealer = dealer
+        self._turns = asyncio.Semaphore(max_concurrent)
+
+    async def GetDealerInfo(self, request: Any, context: Any) -> dealer_pb2.GetDealerInfoResponse:  # noqa: N802
+        """The key to seal to."""
+        return dealer_pb2.GetDealerInfoResponse(sealing_key=sealing_key_to(self._dealer.sealing_key))
+
+    async def GetCorrections(  # noqa: N802
+        self, request: dealer_pb2.GetCorrectionsRequest, context: Any
+    ) -> AsyncIterator[dealer_pb2.GetCorrectionsResponse]:
+        """Stream the corrections."""
+        caller = peer_of(context).address
+        async with self._turns:
+            chunks = await asyncio.to_thread(self._dealer.corrections, _request_from(request), caller)
+            while (chunk := await asyncio.to_thread(_next, chunks)) is not None:
+                yield dealer_pb2.GetCorrectionsResponse(chunk=chunk)
+
+
+def _next(chunks: Iterator[bytes]) -> bytes | None:
+    return next(chunks, None)
+
+
+def _request_from(request: dealer_pb2.GetCorrectionsRequest) -> CorrectionsRequest:
+    if max(len(request.seed_commitments), len(request.sealed_seeds)) > MAX_PARTIES:
+        raise InvalidRequest(f"there are at most {MAX_PARTIES} parties")
+    return CorrectionsRequest(
+        MaterialId(request.material_id),
+        request.plan,
+        tuple(request.seed_commitments),
+        tuple(sealed_from(box) for box in request.sealed_seeds),
+    )
