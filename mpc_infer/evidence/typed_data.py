@@ -30,6 +30,10 @@ class Domain:
     chain_id: int
     verifying_contract: Address
 
+    def __post_init__(self) -> None:
+        # Two spellings of one address are one domain.
+        object.__setattr__(self, "verifying_contract", to_address(address_bytes(self.verifying_contract)))
+
     @cached_property
     def separator(self) -> bytes:
         """``hashStruct(EIP712Domain)`` with name "mpc-infer" and version "1": 32 bytes."""
@@ -97,7 +101,7 @@ def check_signer(struct_digest: bytes, signature: bytes, expected: Address) -> N
         BadSignature: malformed, or somebody else's.
     """
     actual = recover(struct_digest, signature)
-    if actual != expected:
+    if address_bytes(actual) != address_bytes(expected):
         raise BadSignature(f"the signature is not by {expected}", remedy="sign with the key of the named identity")
 
 

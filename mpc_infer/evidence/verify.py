@@ -66,7 +66,8 @@ def verify_receipt(bundle: Bundle, facts: RegistryFacts, *, offline: bool = Fals
        (ReceiptPartySetInvalid);
     4. every member signed, once, and nobody else (ReceiptSignatureInvalid);
     5. the request and the openings, where the bundle has them, match (OpeningMismatch);
-    6. the inclusion proof leads to a root that every member signed (InclusionInvalid);
+    6. the inclusion proof leads to the root, and the signatures of the root, which only a verification with step 7
+       can do without, are by the signers of the receipt (InclusionInvalid);
     7. that root is anchored, for this party set (RootNotAnchored).
 
     Args:
@@ -81,7 +82,9 @@ def verify_receipt(bundle: Bundle, facts: RegistryFacts, *, offline: bool = Fals
     _check_delegates(bundle.signed.signatures, members, receipt, facts)
     digest = _check_signatures(bundle.signed, domain)
     _check_openings(bundle, domain, members)
-    inclusion = _check_inclusion(bundle, digest, domain)
+    inclusion = _check_inclusion(bundle, digest)
+    if inclusion.signatures or offline:
+        _check_batch_signatures(inclusion, bundle.signed, domain)
     if not offline:
         _check_anchor(inclusion, receipt, facts)
     return VerifiedReceipt(receipt, digest, members, inclusion, STEPS[: len(STEPS) - offline])
@@ -205,20 +208,25 @@ def _check_root(openings: Sequence[ShareOpening], contexts: Sequence[bytes], roo
         raise OpeningMismatch(f"the {what} openings do not open the receipt's {what} commitment")
 
 
-def _check_inclusion(bundle: Bundle, digest: bytes, domain: Domain) -> Inclusion:
+def _check_inclusion(bundle: Bundle, digest: bytes) -> Inclusion:
     inclusion = bundle.inclusion
     if inclusion is None:
         raise InclusionInvalid(
             "the bundle holds no inclusion proof", remedy="fetch the receipt again once it is in one"
         )
     merkle.verify_inclusion(digest, inclusion.index, inclusion.size, inclusion.path, inclusion.root)
-    batch = BatchRoot(inclusion.root, inclusion.size, bundle.signed.receipt.party_set).digest(domain)
+    return inclusion
+
+
+def _check_batch_signatures(inclusion: Inclusion, signed: SignedReceipt, domain: Domain) -> None:
+    if [signer for signer, _ in inclusion.signatures] != [signer for signer, _ in signed.signatures]:
+        raise InclusionInvalid("the batch is not signed by the parties that signed the receipt")
+    digest = BatchRoot(inclusion.root, inclusion.size, signed.receipt.party_set).digest(domain)
     for index, (signer, signature) in enumerate(inclusion.signatures):
         try:
-            check_signer(batch, signature, signer)
+            check_signer(digest, signature, signer)
         except BadSignature as error:
             raise InclusionInvalid(f"party {index}'s signature of the batch is wrong", party=index) from error
-    return inclusion
 
 
 def _check_anchor(inclusion: Inclusion, receipt: Receipt, facts: RegistryFacts) -> None:

@@ -35,9 +35,7 @@ class Keystore:
         try:
             self.signer = Signer.from_key_bytes(self._read(_SIGNER))
             self.sealing_keys = SealingKeys(
-                SealingKey.from_private_bytes(suite, self._read(_sealing_file(suite)))
-                for suite in Suite
-                if (self._directory / _sealing_file(suite)).exists()
+                SealingKey.from_private_bytes(suite, self._read(_sealing_file(suite))) for suite in Suite
             )
         except (InvalidInput, InvalidRequest) as error:
             raise StoreError(f"a key in {self._directory} is damaged: {error.message}") from error

@@ -71,11 +71,18 @@ _PRIVATE_BYTES = MappingProxyType(
 
 @dataclass(frozen=True)
 class Sealed:
-    """A sealed message: to which key, and the encapsulation, ciphertext and tag in one piece."""
+    """A sealed message: to which key, and the encapsulation, ciphertext and tag in one piece.
+
+    Raises:
+        InvalidRequest: an unknown suite.
+    """
 
     suite: Suite
     key_id: bytes
     ciphertext: bytes
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "suite", _known_suite(self.suite))
 
 
 @dataclass(frozen=True)
