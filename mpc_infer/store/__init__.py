@@ -1,0 +1,27 @@
+"""What a role keeps: models, jobs, nonces, answers, receipts and batches, in one SQLite file per role."""
+
+from mpc_infer.store.coordinator import CoordinatorStore
+from mpc_infer.store.party import PartyStore
+from mpc_infer.store.records import (
+    BatchRecord,
+    BatchState,
+    JobRecord,
+    JobState,
+    ModelListing,
+    NewJob,
+    ReceiptRecord,
+    StoredModel,
+)
+
+__all__ = [
+    "BatchRecord",
+    "BatchState",
+    "CoordinatorStore",
+    "JobRecord",
+    "JobState",
+    "ModelListing",
+    "NewJob",
+    "PartyStore",
+    "ReceiptRecord",
+    "StoredModel",
+]

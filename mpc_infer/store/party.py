@@ -1,0 +1,158 @@
+"""What a party keeps. Shares and answers are encrypted; digests, nonces and graphs are not secret."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from sqlalchemy import Connection, bindparam, exists, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from mpc_infer.encoding import same_digest
+from mpc_infer.errors import JobConflict, ModelNotFound, NonceReplayed, StoreError
+from mpc_infer.ids import Address, JobId, ModelHash
+from mpc_infer.store.cipher import Cipher
+from mpc_infer.store.database import Database
+from mpc_infer.store.records import StoredModel
+from mpc_infer.store.tables import (
+    PARTY_APPLICATION_ID,
+    PARTY_MIGRATIONS,
+    party_models,
+    party_nonces,
+    party_requests,
+    party_signed_receipts,
+)
+
+_CHUNK = 500
+_MODEL = select(party_models).where(party_models.c.model_hash == bindparam("model_hash"))
+_REQUEST = select(party_requests.c.request_digest, party_requests.c.answer).where(
+    party_requests.c.owner == bindparam("owner"), party_requests.c.job_id == bindparam("job_id")
+)
+_NONCE_USED = select(
+    exists().where(party_nonces.c.owner == bindparam("owner"), party_nonces.c.nonce == bindparam("nonce"))
+)
+_ANSWER = (
+    update(party_requests)
+    .where(party_requests.c.owner == bindparam("its_owner"), party_requests.c.job_id == bindparam("its_job"))
+    .where(party_requests.c.answer.is_(None))
+    .values(answer=bindparam("answer"))
+)
+_KNOWN = select(party_signed_receipts.c.digest).where(
+    party_signed_receipts.c.digest.in_(bindparam("digests", expanding=True))
+)
+
+
+class PartyStore:
+    """A party's database. Thread-safe; every call is one short transaction.
+
+    Args:
+        path: the SQLite file.
+        key: 32 bytes, the keystore's storage key.
+
+    Raises:
+        StoreError: the file cannot be opened, or is another role's. Any method may raise it too.
+    """
+
+    def __init__(self, path: Path, key: bytes) -> None:
+        self._cipher = Cipher(key)
+        self._database = Database(path, PARTY_MIGRATIONS, PARTY_APPLICATION_ID)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def put_model(self, model: StoredModel) -> None:
+        """Keep a model. The first version under a hash stays: its contents are what the hash says."""
+        share = self._cipher.encrypt(model.share, "models.share", model.model_hash)
+        row = {"model_hash": model.model_hash, "manifest": model.manifest, "graph": model.graph, "share": share}
+        with self._database.write() as connection:
+            connection.execute(insert(party_models).on_conflict_do_nothing(), row)
+
+    def model(self, model_hash: ModelHash) -> StoredModel:
+        """A model with its opened share.
+
+        Raises:
+            ModelNotFound: this party does not hold it.
+        """
+        with self._database.read() as connection:
+            row = connection.execute(_MODEL, {"model_hash": model_hash}).one_or_none()
+        if row is None:
+            raise ModelNotFound("this party holds no share of that model", remedy="publish the model first")
+        share = self._cipher.decrypt(row.share, "models.share", model_hash)
+        return StoredModel(model_hash, row.manifest, row.graph, share)
+
+    def model_hashes(self) -> list[ModelHash]:
+        """All models that this party holds."""
+        with self._database.read() as connection:
+            return [ModelHash(value) for value in connection.execute(select(party_models.c.model_hash)).scalars()]
+
+    def admit(self, owner: Address, job_id: JobId, nonce: bytes, request_digest: bytes) -> bytes | None:
+        """Consume a request's nonce, durably, before anything is computed; or give the answer stored before.
+
+        1. The same request was answered: return that answer.
+        2. The job id is known with another request: refuse.
+        3. The nonce was used before by this owner, in whatever request: refuse.
+        4. Write job id, request digest and nonce, and return None. The caller may compute, once.
+
+        A request whose session failed is spent: sent again, it is refused in step 3.
+
+        Raises:
+            JobConflict: step 2.
+            NonceReplayed: step 3.
+        """
+        with self._database.write() as connection:
+            row = connection.execute(_REQUEST, {"owner": owner, "job_id": job_id}).one_or_none()
+            if row is None:
+                self._consume(connection, owner, job_id, nonce, request_digest)
+                return None
+        return self._stored_answer(owner, job_id, request_digest, row.request_digest, row.answer)
+
+    def put_answer(self, owner: Address, job_id: JobId, answer: bytes, receipt_digest: bytes) -> None:
+        """Keep the answer to an admitted request, and that this party signed the receipt in it, in one step.
+
+        Raises:
+            StoreError: the request was never admitted, or has an answer.
+        """
+        sealed = self._cipher.encrypt(answer, "requests.answer", owner.encode(), job_id)
+        with self._database.write() as connection:
+            found = connection.execute(_ANSWER, {"its_owner": owner, "its_job": job_id, "answer": sealed})
+            if found.rowcount != 1:
+                raise StoreError("there is no admitted request without an answer under that job id")
+            _add_signed(connection, [receipt_digest])
+
+    def add_signed_receipts(self, digests: Iterable[bytes]) -> None:
+        """Remember receipts that this party signed."""
+        with self._database.write() as connection:
+            _add_signed(connection, list(digests))
+
+    def unsigned(self, digests: Sequence[bytes]) -> list[bytes]:
+        """Those of some receipt digests that this party did not sign, in their order; empty: it signed all."""
+        known: set[bytes] = set()
+        with self._database.read() as connection:
+            for start in range(0, len(digests), _CHUNK):
+                known.update(connection.execute(_KNOWN, {"digests": digests[start : start + _CHUNK]}).scalars())
+        return [digest for digest in digests if digest not in known]
+
+    def _consume(
+        self, connection: Connection, owner: Address, job_id: JobId, nonce: bytes, request_digest: bytes
+    ) -> None:
+        if connection.execute(_NONCE_USED, {"owner": owner, "nonce": nonce}).scalar_one():
+            raise NonceReplayed("this nonce was used before by the same owner", remedy="make a new request")
+        connection.execute(insert(party_nonces), {"owner": owner, "nonce": nonce, "job_id": job_id})
+        request = {"owner": owner, "job_id": job_id, "request_digest": request_digest}
+        connection.execute(insert(party_requests), request)
+
+    def _stored_answer(
+        self, owner: Address, job_id: JobId, request_digest: bytes, stored_digest: bytes, answer: bytes | None
+    ) -> bytes:
+        if not same_digest(stored_digest, request_digest):
+            raise JobConflict("this job id was used before with other contents", remedy="choose a new job id")
+        if answer is None:
+            raise NonceReplayed(
+                "this request was run before and gave no answer", remedy="submit the input again as a new job"
+            )
+        return self._cipher.decrypt(answer, "requests.answer", owner.encode(), job_id)
+
+
+def _add_signed(connection: Connection, digests: list[bytes]) -> None:
+    if digests:
+        rows = [{"digest": digest} for digest in digests]
+        connection.execute(insert(party_signed_receipts).on_conflict_do_nothing(), rows)

@@ -1,0 +1,114 @@
+"""Rows as plain values."""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from mpc_infer.ids import Address, JobId, ModelHash, PartySetId
+
+
+class JobState(IntEnum):
+    """Where a job stands; the numbers are those of the wire's JobState.
+
+    ACCEPTED → RUNNING → DONE → ANCHORED; ACCEPTED or RUNNING → FAILED. Nothing leaves ANCHORED or FAILED.
+    """
+
+    ACCEPTED = 1
+    RUNNING = 2
+    DONE = 3
+    ANCHORED = 4
+    FAILED = 5
+
+
+class BatchState(IntEnum):
+    """PENDING (receipts chosen) → SIGNED (by every party) → ANCHORED (mined)."""
+
+    PENDING = 1
+    SIGNED = 2
+    ANCHORED = 3
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A model as a party holds it. ``share`` is the opened share: salt, then canonical tensor bytes."""
+
+    model_hash: ModelHash
+    manifest: bytes
+    graph: bytes
+    share: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class ModelListing:
+    """A model as the coordinator lists it. ``holdings`` is what the coordinator made of the parties' signatures."""
+
+    model_hash: ModelHash
+    name: str
+    version: int
+    manifest: bytes
+    graph: bytes
+    holdings: bytes = b""
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """What is written when a job is accepted.
+
+    ``request`` is whatever the coordinator needs to run or answer the job later; it holds nothing secret.
+    """
+
+    job_id: JobId
+    owner: Address
+    model_hash: ModelHash
+    request_digest: bytes
+    request: bytes
+    created_ms: int
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """A job. ``result`` is set from DONE on (the serialised answer), ``problem`` in FAILED."""
+
+    job_id: JobId
+    owner: Address
+    model_hash: ModelHash
+    request_digest: bytes
+    request: bytes
+    state: JobState
+    created_ms: int
+    updated_ms: int
+    result: bytes | None = field(default=None, repr=False)
+    problem: bytes | None = None
+
+
+@dataclass(frozen=True)
+class ReceiptRecord:
+    """A signed receipt and its place in the batch that it was put in, if any.
+
+    ``digest`` is its EIP-712 digest (32 bytes), ``signed`` the serialised receipt with its signatures.
+    """
+
+    job_id: JobId
+    digest: bytes
+    signed: bytes
+    party_set: PartySetId
+    batch_root: bytes | None = None
+    batch_index: int | None = None
+
+
+@dataclass(frozen=True)
+class BatchRecord:
+    """A batch of receipts on its way to the chain.
+
+    ``digests`` are the receipts' in the batch's order; ``signatures`` from SIGNED on; ``transaction``, ``block`` and
+    ``gas_used`` in ANCHORED.
+    """
+
+    root: bytes
+    party_set: PartySetId
+    digests: tuple[bytes, ...]
+    state: BatchState
+    created_ms: int
+    signatures: bytes | None = None
+    transaction: bytes | None = None
+    block: int | None = None
+    gas_used: int | None = None

@@ -1,0 +1,132 @@
+"""Tables and the history that leads to them. A migration that was released is never changed; add one."""
+
+from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table
+
+PARTY_APPLICATION_ID = 0x6D706901
+COORDINATOR_APPLICATION_ID = 0x6D706902
+
+party = MetaData()
+
+party_models = Table(
+    "models",
+    party,
+    Column("model_hash", LargeBinary, primary_key=True),
+    Column("manifest", LargeBinary, nullable=False),
+    Column("graph", LargeBinary, nullable=False),
+    # Encrypted: salt and share.
+    Column("share", LargeBinary, nullable=False),
+)
+party_requests = Table(
+    "requests",
+    party,
+    Column("owner", String, primary_key=True),
+    Column("job_id", LargeBinary, primary_key=True),
+    Column("request_digest", LargeBinary, nullable=False),
+    # Encrypted; NULL until the session has ended well.
+    Column("answer", LargeBinary),
+)
+party_nonces = Table(
+    "nonces",
+    party,
+    Column("owner", String, primary_key=True),
+    Column("nonce", LargeBinary, primary_key=True),
+    Column("job_id", LargeBinary, nullable=False),
+)
+party_signed_receipts = Table("signed_receipts", party, Column("digest", LargeBinary, primary_key=True))
+
+PARTY_MIGRATIONS = (
+    (
+        """CREATE TABLE models (
+            model_hash BLOB NOT NULL PRIMARY KEY, manifest BLOB NOT NULL, graph BLOB NOT NULL, share BLOB NOT NULL
+        ) STRICT""",
+        """CREATE TABLE requests (
+            owner TEXT NOT NULL, job_id BLOB NOT NULL, request_digest BLOB NOT NULL, answer BLOB,
+            PRIMARY KEY (owner, job_id)
+        ) STRICT""",
+        """CREATE TABLE nonces (
+            owner TEXT NOT NULL, nonce BLOB NOT NULL, job_id BLOB NOT NULL, PRIMARY KEY (owner, nonce)
+        ) STRICT, WITHOUT ROWID""",
+        "CREATE TABLE signed_receipts (digest BLOB NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID",
+    ),
+)
+
+coordinator = MetaData()
+
+models = Table(
+    "models",
+    coordinator,
+    Column("model_hash", LargeBinary, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("manifest", LargeBinary, nullable=False),
+    Column("graph", LargeBinary, nullable=False),
+    Column("holdings", LargeBinary, nullable=False),
+)
+jobs = Table(
+    "jobs",
+    coordinator,
+    Column("job_id", LargeBinary, primary_key=True),
+    Column("owner", String, nullable=False),
+    Column("model_hash", LargeBinary, nullable=False),
+    Column("request_digest", LargeBinary, nullable=False),
+    Column("request", LargeBinary, nullable=False),
+    Column("state", Integer, nullable=False),
+    Column("created_ms", Integer, nullable=False),
+    Column("updated_ms", Integer, nullable=False),
+    # Encrypted.
+    Column("result", LargeBinary),
+    Column("problem", LargeBinary),
+)
+receipts = Table(
+    "receipts",
+    coordinator,
+    # Rising in the order of arrival: the order in which receipts are put in batches.
+    Column("number", Integer, primary_key=True),
+    Column("job_id", LargeBinary, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("signed", LargeBinary, nullable=False),
+    Column("party_set", LargeBinary, nullable=False),
+    Column("batch_root", LargeBinary),
+    Column("batch_index", Integer),
+)
+batches = Table(
+    "batches",
+    coordinator,
+    Column("number", Integer, primary_key=True),
+    Column("root", LargeBinary, nullable=False),
+    Column("party_set", LargeBinary, nullable=False),
+    Column("state", Integer, nullable=False),
+    Column("created_ms", Integer, nullable=False),
+    Column("signatures", LargeBinary),
+    Column("transaction_hash", LargeBinary),
+    Column("block", Integer),
+    Column("gas_used", Integer),
+)
+
+COORDINATOR_MIGRATIONS = (
+    (
+        """CREATE TABLE models (
+            model_hash BLOB NOT NULL PRIMARY KEY, name TEXT NOT NULL, version INTEGER NOT NULL,
+            manifest BLOB NOT NULL, graph BLOB NOT NULL, holdings BLOB NOT NULL
+        ) STRICT""",
+        "CREATE INDEX models_by_name ON models (name, version)",
+        """CREATE TABLE jobs (
+            job_id BLOB NOT NULL PRIMARY KEY, owner TEXT NOT NULL, model_hash BLOB NOT NULL,
+            request_digest BLOB NOT NULL, request BLOB NOT NULL, state INTEGER NOT NULL,
+            created_ms INTEGER NOT NULL, updated_ms INTEGER NOT NULL, result BLOB, problem BLOB
+        ) STRICT""",
+        "CREATE INDEX jobs_unfinished ON jobs (state) WHERE state < 3",
+        """CREATE TABLE receipts (
+            number INTEGER PRIMARY KEY, job_id BLOB NOT NULL UNIQUE REFERENCES jobs (job_id),
+            digest BLOB NOT NULL UNIQUE, signed BLOB NOT NULL, party_set BLOB NOT NULL,
+            batch_root BLOB REFERENCES batches (root), batch_index INTEGER
+        ) STRICT""",
+        "CREATE INDEX receipts_unbatched ON receipts (number) WHERE batch_root IS NULL",
+        "CREATE UNIQUE INDEX receipts_by_batch ON receipts (batch_root, batch_index) WHERE batch_root IS NOT NULL",
+        """CREATE TABLE batches (
+            number INTEGER PRIMARY KEY, root BLOB NOT NULL UNIQUE, party_set BLOB NOT NULL, state INTEGER NOT NULL,
+            created_ms INTEGER NOT NULL, signatures BLOB, transaction_hash BLOB, block INTEGER, gas_used INTEGER
+        ) STRICT""",
+        "CREATE INDEX batches_open ON batches (number) WHERE state < 3",
+    ),
+)
