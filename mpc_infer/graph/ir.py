@@ -22,6 +22,8 @@ class Op(StrEnum):
     ``Linear(x, W[in, out], b[out]?)`` = x W + b on the last axis, W and b weights.
     ``MatMul(x, y)``: as numpy.matmul, at least one of them computed, both with two axes or more.
     ``Add(x, y)``: broadcasting, at least one of them computed.
+    ``Sub(x, y)``: the same.
+    ``Conv(x, W, b?)``, ``MaxPool(x)``, ``AveragePool(x)``: see :mod:`mpc_infer.graph.spatial`.
     ``Relu(x)``, ``Sigmoid(x)``: elementwise.
     ``Flatten(x)``: attribute ``axis`` = 1: (batch, everything else).
     ``Reshape(x)``: attribute ``shape`` = (-1, sizes...), where -1 stands for the batch.
@@ -30,6 +32,10 @@ class Op(StrEnum):
     LINEAR = "Linear"
     MATMUL = "MatMul"
     ADD = "Add"
+    SUB = "Sub"
+    CONV = "Conv"
+    MAX_POOL = "MaxPool"
+    AVERAGE_POOL = "AveragePool"
     RELU = "Relu"
     SIGMOID = "Sigmoid"
     FLATTEN = "Flatten"

@@ -8,6 +8,8 @@ operator works row by row and a graph runs for any number of rows. The rules say
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+from mpc_infer.graph.spatial import WINDOW, WindowError, conv, pool
+
 Shape = tuple[int | None, ...]
 Attributes = Mapping[str, int | tuple[int, ...]]
 
@@ -110,7 +112,11 @@ Rule = Callable[[Sequence[Shape], Attributes], Shape]
 RULES: Mapping[str, tuple[frozenset[int], frozenset[str], Rule]] = {
     "Linear": (frozenset({2, 3}), frozenset(), _linear),
     "MatMul": (frozenset({2}), frozenset(), _matmul),
+    "Conv": (frozenset({2, 3}), WINDOW | {"group"}, conv),
+    "MaxPool": (frozenset({1}), WINDOW | {"kernel"}, pool),
+    "AveragePool": (frozenset({1}), WINDOW | {"kernel"}, pool),
     "Add": (frozenset({2}), frozenset(), _add),
+    "Sub": (frozenset({2}), frozenset(), _add),
     "Relu": (frozenset({1}), frozenset(), _same),
     "Sigmoid": (frozenset({1}), frozenset(), _same),
     "Flatten": (frozenset({1}), frozenset({"axis"}), _flatten),
@@ -130,6 +136,9 @@ def output_shape(op: str, inputs: Sequence[Shape], attributes: Attributes) -> Sh
         raise ShapeError(f"it takes {sorted(counts)} inputs, not {len(inputs)}")
     if frozenset(attributes) != names:
         raise ShapeError(f"its attributes must be {sorted(names)}, not {sorted(attributes)}")
-    shape = rule(inputs, attributes)
+    try:
+        shape = rule(inputs, attributes)
+    except WindowError as error:
+        raise ShapeError(str(error)) from error
     check_shape(shape)
     return shape

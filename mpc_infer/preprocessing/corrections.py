@@ -2,12 +2,15 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from mpc_infer.errors import InvalidRequest
 from mpc_infer.preprocessing.draws import cut, drawn_words, is_binary, material_stream, open_drawn
+from mpc_infer.preprocessing.masked_dealer import MaskProgram, ModelMasks
 from mpc_infer.preprocessing.plan import Plan
 from mpc_infer.preprocessing.requests import BinaryProduct, Product, RandomBit, Request, Square
 from mpc_infer.sharing.stream import Stream
@@ -15,7 +18,7 @@ from mpc_infer.sharing.stream import Stream
 CHUNK_BYTES = 1 << 20
 
 
-def corrections(seeds: Sequence[bytes], plan: Plan) -> Iterator[bytes]:
+def corrections(seeds: Sequence[bytes], plan: Plan, masks: ModelMasks | None = None) -> Iterator[bytes]:
     """Corrections for the last party, request by request: memory is bounded by the largest request.
 
     1. Expand every seed exactly as its party does.
@@ -27,8 +30,9 @@ def corrections(seeds: Sequence[bytes], plan: Plan) -> Iterator[bytes]:
     The same seeds and plan give the same bytes.
 
     Args:
-        seeds: 32 bytes per party, by index.
+        seeds: `plan.seed_bytes` bytes per party, by index.
         plan: checked.
+        masks: of models whose weights were masked before; for plans of the masked engine only.
 
     Yields:
         Pieces of at most 1 MiB, `plan.correction_bytes` in all.
@@ -38,14 +42,21 @@ def corrections(seeds: Sequence[bytes], plan: Plan) -> Iterator[bytes]:
     """
     if len(seeds) != plan.parties:
         raise InvalidRequest(f"{len(seeds)} seeds for a plan of {plan.parties} parties")
-    streams = [material_stream(seed) for seed in seeds]
     state = correction_digest(plan)
-    for request in plan.requests:
-        for part in _correct(request, streams):
-            data = memoryview(np.ascontiguousarray(part.numpy()).view(np.uint8).reshape(-1))
+    for parts in _all_parts(seeds, plan, masks):
+        for part in parts:
+            data = memoryview(np.ascontiguousarray(part).view(np.uint8).reshape(-1))
             state.update(data)
             yield from (bytes(data[start : start + CHUNK_BYTES]) for start in range(0, len(data), CHUNK_BYTES))
     yield state.digest()
+
+
+def _all_parts(seeds: Sequence[bytes], plan: Plan, masks: ModelMasks | None) -> Iterator[list[NDArray[Any]]]:
+    if plan.program:
+        yield from MaskProgram(seeds, plan.program, masks or ModelMasks()).run()
+    else:
+        streams = [material_stream(seed) for seed in seeds]
+        yield from ([part.numpy() for part in _correct(request, streams)] for request in plan.requests)
 
 
 def correction_digest(plan: Plan) -> "hashlib._Hash":

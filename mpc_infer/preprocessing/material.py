@@ -11,6 +11,7 @@ from mpc_infer.preprocessing.corrections import correction_digest
 from mpc_infer.preprocessing.draws import Words, cut, drawn_words, material_stream, open_drawn
 from mpc_infer.preprocessing.plan import Plan
 from mpc_infer.preprocessing.requests import Request
+from mpc_infer.sharing.stream import SEED_BYTES
 
 
 class Material:
@@ -85,7 +86,7 @@ def expand(
     """Make a party's material from its seed and, for the last party, the dealer's corrections.
 
     Args:
-        seed: this party's 32 bytes.
+        seed: this party's 32 bytes; what follows them is for the dealer only.
         plan: what the material is for.
         party: this party's index.
         material_id: 16 bytes.
@@ -100,7 +101,7 @@ def expand(
     if len(data) != expected:
         raise MaterialUnusable(f"party {party} has {len(data)} bytes of corrections, not {expected}")
     total = sum(drawn_words(request, last=last) for request in plan.requests)
-    own = material_stream(seed).ring(total)
+    own = material_stream(seed[:SEED_BYTES]).ring(total)
     given = np.frombuffer(data, dtype=np.uint64)
     return Material(plan, material_id, _parts(plan, own, given if last else None))
 

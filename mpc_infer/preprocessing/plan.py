@@ -6,7 +6,10 @@ from functools import cached_property
 
 from mpc_infer.encoding import DIGEST_BYTES, canonical_json, digest
 from mpc_infer.errors import InvalidRequest, MessageTooLarge
+from mpc_infer.preprocessing.masked_check import check_program
+from mpc_infer.preprocessing.masked_requests import MaskedRequest
 from mpc_infer.preprocessing.requests import Request, from_json, to_json, words
+from mpc_infer.sharing.stream import SEED_BYTES
 
 SCHEMA = "mpc-infer/plan/v1"
 MAX_PLAN_BYTES = 1 << 20
@@ -65,6 +68,16 @@ class Plan:
         """Bytes of material that each party holds before the evaluation."""
         return 8 * sum(words(request.drawn) + words(request.corrected) for request in self.requests)
 
+    @property
+    def program(self) -> tuple[MaskedRequest, ...]:
+        """The requests, if they are a program of the masked engine; else nothing."""
+        return tuple(request for request in self.requests if isinstance(request, MaskedRequest))
+
+    @property
+    def seed_bytes(self) -> int:
+        """Length of what a party seals to the dealer: a seed for the material, and one for the model if it is masked."""
+        return 2 * SEED_BYTES if self.program else SEED_BYTES
+
     def to_bytes(self) -> bytes:
         """RFC 8785 bytes: the form that is hashed and sent to the dealer."""
         return self._bytes
@@ -103,6 +116,10 @@ class Plan:
         plan = _read(data)
         if plan.to_bytes() != data:
             raise InvalidRequest("a plan is not in its canonical form")
+        if plan.program:
+            if len(plan.program) != len(plan.requests):
+                raise InvalidRequest("a plan mixes masked requests with others")
+            check_program(plan.program)
         check_limits(plan, limits or PlanLimits())
         return plan
 
@@ -114,6 +131,7 @@ def check_limits(plan: Plan, limits: PlanLimits) -> None:
         InvalidRequest: says which limit.
     """
     largest = max(max(words(request.drawn), words(request.corrected)) for request in plan.requests)
+    largest = max([largest, *(request.size for request in plan.program)])
     for what, value, limit in (
         ("requests", len(plan.requests), limits.requests),
         ("parties", plan.parties, limits.parties),

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from mpc_infer.errors import InvalidRequest
+from mpc_infer.preprocessing.masked_requests import MaskedRequest, from_fields, to_fields
 
 Shape = tuple[int, ...]
 MAX_AXES = 6
@@ -113,7 +114,7 @@ class Truncation(_Elementwise):
         return (self.shape, self.shape)
 
 
-Request = Product | Square | BinaryProduct | RandomBit | Truncation
+Request = Product | Square | BinaryProduct | RandomBit | Truncation | MaskedRequest
 
 
 def product_shape(op: str, left: Shape, right: Shape) -> Shape:
@@ -136,6 +137,8 @@ def words(shapes: tuple[Shape, ...]) -> int:
 
 def to_json(request: Request) -> list[object]:
     """A request as it stands in a plan."""
+    if isinstance(request, MaskedRequest):
+        return [request.kind, *to_fields(request)]
     if isinstance(request, Product):
         return [request.kind, request.op, list(request.left), list(request.right)]
     extra = [request.bits] if isinstance(request, Truncation) else []
@@ -206,4 +209,5 @@ _READERS: dict[str, Callable[[list[object]], Request]] = {
     BinaryProduct.kind: lambda fields: BinaryProduct(_shape(*_fields(fields, 1))),
     RandomBit.kind: lambda fields: RandomBit(_shape(*_fields(fields, 1))),
     Truncation.kind: _read_truncation,
+    MaskedRequest.kind: from_fields,
 }

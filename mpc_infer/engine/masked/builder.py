@@ -1,0 +1,175 @@
+"""Writing a masked program: values by number, each tensor of the graph in the forms in which it is known."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from mpc_infer.engine.masked.program import Role, Slot
+from mpc_infer.preprocessing.masked_requests import FAT, LEAN, Kind, MaskedRequest
+
+Shape = tuple[int, ...]
+FROM_SHARES = frozenset({"linear", "apply", "weigh", "multiply", "matmul"})
+"""Operations for which the parties need their shares of the masks of what they read."""
+FOLDING = frozenset({"lift", "linear", "apply", "weigh", "multiply", "matmul"})
+"""Operations whose result has a part that only the dealer knows."""
+
+
+class Form(StrEnum):
+    """How a tensor is known: opened under a mask or shared, with f fractional bits or (wide) 2 f."""
+
+    MASKED = "masked"
+    SHARE = "share"
+    WIDE_MASKED = "wide masked"
+    WIDE_SHARE = "wide share"
+
+
+@dataclass
+class Tensor:
+    """A tensor of the graph.
+
+    Attributes:
+        shape: with the batch.
+        forms: number of the value in every form in which it is known.
+    """
+
+    shape: Shape
+    forms: dict[Form, int]
+
+
+@dataclass
+class Builder:
+    """A program as far as it is written.
+
+    Args:
+        frac_bits: f.
+        lean_from: comparisons of at least this many elements at once take two openings and less material.
+    """
+
+    frac_bits: int
+    lean_from: int
+    requests: list[MaskedRequest] = field(default_factory=list)
+    slots: list[Slot] = field(default_factory=list)
+    _folded: set[int] = field(default_factory=set)
+
+    def add(self, op: str, inputs: Sequence[int], shape: Shape, params: Sequence[int] = ()) -> int:
+        """Append a request; the number of its value."""
+        request = MaskedRequest(op, tuple(inputs), shape, tuple(params))
+        self.requests.append(request)
+        number = len(self.requests) - 1
+        viewed = request.op not in FOLDING and request.result is Kind.SHARE and request.op != "unfold"
+        if op in FOLDING or (viewed and any(other in self._folded for other in inputs)):
+            self._folded.add(number)
+        return number
+
+    def slot(self, slot: Slot) -> int:
+        """The value of a slot, written once."""
+        if slot not in self.slots:
+            self.slots.append(slot)
+            op = "weight" if slot.role is Role.WEIGHT else "local"
+            self.add(op, (), slot.shape, (len(self.slots) - 1,))
+        index = self.slots.index(slot)
+        return next(
+            number
+            for number, request in enumerate(self.requests)
+            if request.op in ("weight", "local") and request.params == (index,)
+        )
+
+    def shape(self, number: int) -> Shape:
+        """Shape of a value."""
+        return self.requests[number].shape
+
+    def open(self, share: int) -> int:
+        """Make a share public under a mask."""
+        return self.add("open", (share,), self.shape(share), (0,))
+
+    def view(self, op: str, inputs: Sequence[int], shape: Shape, params: Sequence[int] = ()) -> int:
+        """A linear map on masked values or on shares, whichever they are."""
+        on_shares = self.requests[inputs[0]].result is Kind.SHARE
+        return self.add(op, inputs, shape, (int(on_shares), *params))
+
+    def reshape(self, number: int, shape: Shape) -> int:
+        """The same elements in another shape."""
+        return number if self.shape(number) == shape else self.view("reshape", (number,), shape)
+
+    def total(self, inputs: Sequence[int], signs: Sequence[int], shape: Shape) -> int:
+        """Sum with signs, broadcasting."""
+        return self.view("sum", inputs, shape, signs)
+
+    def lift(self, number: int, factor: int) -> int:
+        """A masked value, times a public integer, as a share."""
+        return self.add("lift", (number,), self.shape(number), (factor,))
+
+    def compare(self, number: int, bits: int) -> tuple[int, int]:
+        """Where a masked value is not negative: a pattern or a flip, and its layout."""
+        shape = self.shape(number)
+        layout = LEAN if self.requests[number].size >= self.lean_from else FAT
+        pattern = self.add("compare", (number,), shape, (bits, layout))
+        return (self.add("flip", (pattern,), shape) if layout == LEAN else pattern), layout
+
+    def select(self, pattern: tuple[int, int], number: int, bits: int) -> int:
+        """The value, shifted right, where a comparison was positive, else 0."""
+        found, layout = pattern
+        return self.add("select", (found, number), self.shape(number), (bits, layout))
+
+    def masked(self, tensor: Tensor) -> int:
+        """A tensor with f fractional bits, opened."""
+        if Form.MASKED not in tensor.forms:
+            tensor.forms[Form.MASKED] = self.open(self.share(tensor))
+        return tensor.forms[Form.MASKED]
+
+    def share(self, tensor: Tensor) -> int:
+        """A tensor with f fractional bits as a share."""
+        forms = tensor.forms
+        if Form.SHARE not in forms:
+            if Form.MASKED in forms:
+                forms[Form.SHARE] = self.lift(forms[Form.MASKED], 1)
+            else:
+                wide = self.wide_masked(tensor)
+                forms[Form.SHARE] = self.add("truncate", (wide,), tensor.shape, (self.frac_bits,))
+        return forms[Form.SHARE]
+
+    def wide_masked(self, tensor: Tensor) -> int:
+        """A tensor that has 2 f fractional bits, opened."""
+        if Form.WIDE_MASKED not in tensor.forms:
+            tensor.forms[Form.WIDE_MASKED] = self.open(tensor.forms[Form.WIDE_SHARE])
+        return tensor.forms[Form.WIDE_MASKED]
+
+    def wide_share(self, tensor: Tensor) -> int:
+        """A tensor with 2 f fractional bits as a share."""
+        forms, one = tensor.forms, 1 << self.frac_bits
+        if Form.WIDE_SHARE in forms:
+            return forms[Form.WIDE_SHARE]
+        if Form.MASKED in forms:
+            return self.lift(forms[Form.MASKED], one)
+        if Form.WIDE_MASKED in forms:
+            return self.lift(forms[Form.WIDE_MASKED], 1)
+        return self.view("scale", (forms[Form.SHARE],), tensor.shape, (one,))
+
+    def opened(self, tensor: Tensor) -> tuple[int, int]:
+        """A tensor, opened at whichever scale is nearest, and how many fractional bits it has too many."""
+        forms = tensor.forms
+        if Form.MASKED in forms or Form.SHARE in forms:
+            return self.masked(tensor), 0
+        return self.wide_masked(tensor), self.frac_bits
+
+    def settle(self, tensor: Tensor) -> None:
+        """Open a tensor that is read more than once, so that nothing is computed twice."""
+        number, bits = self.opened(tensor)
+        tensor.forms = {Form.WIDE_MASKED if bits else Form.MASKED: number}
+
+    def result(self, tensor: Tensor) -> int:
+        """A share that the parties hold alone: an output of the graph."""
+        share = self.share(tensor)
+        return self.add("unfold", (share,), tensor.shape) if share in self._folded else share
+
+    def finish(self) -> tuple[MaskedRequest, ...]:
+        """The program, with shares of masks for whoever needs them."""
+        needed: set[int] = set()
+        for number in reversed(range(len(self.requests))):
+            request = self.requests[number]
+            if request.op == "open":
+                shares_mask = number in needed and request.inputs[0] in self._folded
+                self.requests[number] = replace(request, params=(int(shares_mask),))
+            elif request.op in FROM_SHARES or (number in needed and request.result is Kind.MASKED):
+                needed.update(request.inputs)
+        return tuple(self.requests)

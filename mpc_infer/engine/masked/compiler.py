@@ -1,0 +1,115 @@
+"""From a graph to a masked program."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from mpc_infer.engine.masked.builder import Builder, Form, Tensor
+from mpc_infer.engine.masked.lower_linear import LINEAR
+from mpc_infer.engine.masked.lower_pool import POOLS
+from mpc_infer.engine.masked.lower_steps import STEPS
+from mpc_infer.engine.masked.program import Program, Role, Slot, make_plan
+from mpc_infer.errors import UnsupportedOperator
+from mpc_infer.graph import Graph, infer_shapes
+from mpc_infer.graph.ir import Node
+from mpc_infer.preprocessing.masked_check import MAX_TRUNCATION, check_program
+
+LEAN_FROM = 2048
+"""On one machine a round costs about as much as the memory traffic of this many comparisons."""
+
+Lower = Callable[["Lowering", Node], Tensor]
+
+
+class Lowering:
+    """A graph on its way to a program.
+
+    Attributes:
+        builder: the program as far as it is written.
+        graph: what is compiled.
+        shapes: of all tensors, with the batch.
+    """
+
+    def __init__(self, graph: Graph, batch: int, builder: Builder) -> None:
+        self.builder = builder
+        self.graph = graph
+        self.shapes = infer_shapes(graph, batch)
+        self.nodes, moved = pools_first(graph)
+        # What a moved pool makes has its own shape, under the name of what the Relu made.
+        self.shapes.update({name: self.shapes[pooled] for name, pooled in moved.items()})
+        self._weights = {spec.name for spec in graph.weights}
+        self._tensors: dict[str, Tensor] = {}
+        self._reads = Counter(name for node in graph.nodes for name in node.inputs)
+        self._reads.update(spec.name for spec in graph.outputs)
+
+    def run(self) -> None:
+        """Lower inputs and nodes."""
+        for spec in self.graph.inputs:
+            slot = Slot(Role.INPUT, spec.name, self.shapes[spec.name])
+            self._define(spec.name, Tensor(slot.shape, {Form.SHARE: self.builder.slot(slot)}))
+        for node in self.nodes:
+            if node.op not in LOWERINGS:
+                raise UnsupportedOperator(
+                    f"node {node.name!r} is a {node.op!r}, which the masked engine lacks", remedy="use 'crypten'"
+                )
+            self._define(node.outputs[0], LOWERINGS[node.op](self, node))
+
+    def is_weight(self, name: str) -> bool:
+        """Whether a tensor belongs to the model."""
+        return name in self._weights
+
+    def tensor(self, name: str) -> Tensor:
+        """A computed tensor."""
+        return self._tensors[name]
+
+    def _define(self, name: str, tensor: Tensor) -> None:
+        if self._reads[name] > 1:
+            self.builder.settle(tensor)
+        self._tensors[name] = tensor
+
+
+def compile_graph(graph: Graph, batch: int, parties: int, frac_bits: int, *, lean_from: int = LEAN_FROM) -> Program:
+    """Compile a graph for a number of rows and parties.
+
+    Args:
+        lean_from: comparisons of at least this many elements at once take a round more and a seventh of the material.
+
+    Raises:
+        UnsupportedOperator: a node has no masked protocol, or f is more than 16.
+        WrongShape: no such batch.
+        InvalidRequest: the plan would ask for more than dealers accept.
+    """
+    if not 1 <= frac_bits <= MAX_TRUNCATION:
+        raise UnsupportedOperator(f"the masked engine has 1 to {MAX_TRUNCATION} fractional bits, not {frac_bits}")
+    lowering = Lowering(graph, batch, Builder(frac_bits, lean_from))
+    lowering.run()
+    builder = lowering.builder
+    outputs = tuple(
+        (spec.name, builder.result(lowering.tensor(spec.name)), lowering.shapes[spec.name]) for spec in graph.outputs
+    )
+    requests = builder.finish()
+    check_program(requests)
+    return Program(make_plan(graph.digest, batch, parties, frac_bits, requests), tuple(builder.slots), outputs)
+
+
+def pools_first(graph: Graph) -> tuple[list[Node], dict[str, str]]:
+    """The nodes with every MaxPool moved before the Relu that it alone reads: the same result from fewer comparisons.
+
+    Returns:
+        The nodes; and for each tensor that changed its shape, the one whose shape it now has.
+    """
+    reads = Counter(name for node in graph.nodes for name in node.inputs)
+    reads.update(spec.name for spec in graph.outputs)
+    nodes, moved = list(graph.nodes), {}
+    makers = {node.outputs[0]: index for index, node in enumerate(nodes)}
+    for index, pool in enumerate(graph.nodes):
+        maker = makers.get(pool.inputs[0], index)
+        relu = nodes[maker]
+        if pool.op == "MaxPool" and relu.op == "Relu" and reads[relu.outputs[0]] == 1:
+            name = relu.outputs[0]
+            nodes[maker] = Node(pool.name, pool.op, relu.inputs, (name,), pool.attributes)
+            nodes[index] = Node(relu.name, relu.op, (name,), pool.outputs)
+            moved[name] = pool.outputs[0]
+    return nodes, moved
+
+
+LOWERINGS: Mapping[str, Lower] = {**LINEAR, **POOLS, **STEPS}
+"""Operator: how it is lowered."""

@@ -1,0 +1,106 @@
+"""The engine: plan, load, prepare, run."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpc_infer.engine.api import Outcome, Shares
+from mpc_infer.engine.link import Link
+from mpc_infer.engine.masked import kernels
+from mpc_infer.engine.masked.compiler import LEAN_FROM, compile_graph
+from mpc_infer.engine.masked.model import MaskedModel, open_model
+from mpc_infer.engine.masked.prepare import prepare
+from mpc_infer.engine.masked.program import Program
+from mpc_infer.engine.masked.state import Session
+from mpc_infer.engine.pairs import PairSeeds
+from mpc_infer.errors import PlanMismatch, WrongShape
+from mpc_infer.evidence.transcript import Transcript
+from mpc_infer.graph import Graph
+from mpc_infer.preprocessing import Material, Plan
+from mpc_infer.sharing.fixed import FRAC_BITS
+
+Words = NDArray[np.uint64]
+MAX_PROGRAMS = 64
+
+
+class MaskedEngine:
+    """The engine for the preprocessing model; see engine/masked and docs/protocol.md.
+
+    Args:
+        lean_from: comparisons of at least this many elements at once take a round more and a seventh of the material.
+            All parties must say the same: it is part of the plan.
+    """
+
+    name = "masked"
+
+    def __init__(self, *, lean_from: int = LEAN_FROM) -> None:
+        self._lean_from = lean_from
+        self._programs: dict[tuple[bytes, int, int, int], Program] = {}
+
+    def program(self, graph: Graph, batch: int, parties: int, frac_bits: int = FRAC_BITS) -> Program:
+        """The compiled graph (see `compile_graph`). Cached."""
+        key = (graph.digest, batch, parties, frac_bits)
+        if key not in self._programs:
+            while len(self._programs) >= MAX_PROGRAMS:
+                del self._programs[next(iter(self._programs))]
+            self._programs[key] = compile_graph(graph, batch, parties, frac_bits, lean_from=self._lean_from)
+        return self._programs[key]
+
+    def plan(self, graph: Graph, batch: int, parties: int, frac_bits: int = FRAC_BITS) -> Plan:
+        """The plan (see `Engine.plan`). Cached."""
+        return self.program(graph, batch, parties, frac_bits).plan
+
+    def load(self, graph: Graph, weights: Shares, seed: bytes, link: Link) -> MaskedModel:
+        """Open a model's weights under their masks, inside a session of the link; see `open_model`."""
+        return open_model(self.program(graph, 1, link.size), weights, seed, link)
+
+    def prepare(self, graph: Graph, model: MaskedModel, material: Material, rank: int) -> Session:
+        """Work out everything that does not depend on the input. What it returns is as secret and as single-use as the
+        material, and can be run once.
+
+        Raises:
+            PlanMismatch: the material is for another plan or model.
+        """
+        plan = material.plan
+        program = self.program(graph, plan.batch, plan.parties, plan.frac_bits)
+        if program.plan.digest != plan.digest:
+            raise PlanMismatch("the material was made for another plan")
+        parts = [material.take(request) for request in plan.requests]
+        words = [[part.numpy().view(np.uint64) for part in each] for each in parts]
+        return prepare(program, model, rank, words)
+
+
+def execute(program: Program, session: Session, inputs: Shares, link: Link) -> Outcome:
+    """Run a prepared session. Rounds, bytes: as the plan declares.
+
+    For each round: finish this party's frame, exchange frames, add them up, append the sum to the transcript.
+
+    Raises:
+        WrongShape: an input is missing, unknown, or of another shape.
+        SessionAborted: as the link.
+    """
+    _take_inputs(session, inputs)
+    before, transcript = link.counters.bytes_sent, Transcript()
+    for step, frame in enumerate(session.frames):
+        for task in session.tasks[step]:
+            task()
+        received = link.exchange(frame)
+        added = program.rounds[step].added
+        for party, theirs in enumerate(received):
+            if party != link.rank:
+                kernels.combine(frame, theirs, added)
+        transcript.add(step, frame.data)
+    for task in session.tasks[-1]:
+        task()
+    outputs = {name: share.whole(shape) for name, share, shape in session.outputs}
+    return Outcome(outputs, transcript.digest(), len(session.frames), link.counters.bytes_sent - before)
+
+
+def _take_inputs(session: Session, inputs: Mapping[str, Words]) -> None:
+    if inputs.keys() != session.inputs.keys():
+        raise WrongShape(f"the inputs are {sorted(inputs)}, not {sorted(session.inputs)}")
+    for name, place in session.inputs.items():
+        if inputs[name].shape != place.shape:
+            raise WrongShape(f"input {name!r} has shape {inputs[name].shape}, not {place.shape}")
+        np.copyto(place, inputs[name])

@@ -1,0 +1,231 @@
+"""A party's loops over elements, online. Each reads its material once, in the order in which it lies in memory.
+
+``first`` says whether this is party 0, which adds what is public. ``bits`` are fractional bits that a value has too many;
+such values are opened with an offset of 2^62, so that c = z + 2^62 + r, which is added here.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpc_infer.preprocessing.compiled import kernel
+
+Words = NDArray[np.uint64]
+Halves = NDArray[np.uint32]
+Quarters = NDArray[np.uint16]
+Bytes = NDArray[np.uint8]
+
+_ZERO = np.uint64(0)
+_ONE = np.uint64(1)
+_LOW = np.uint64(0xFFFFFFFF)
+_OFFSET = np.uint64(1 << 62)
+_SIGN = np.uint64(32)
+
+
+@kernel
+def combine(own: Words, other: Words, added: int) -> None:
+    """Take in a peer's frame: words before ``added`` by addition, the rest by XOR."""
+    for i in range(added):
+        own[i] += other[i]
+    for i in range(added, own.size):
+        own[i] ^= other[i]
+
+
+@kernel
+def compare_lean(
+    delta: Words, bits: np.uint64, first: bool, halves: Halves, words: Words, out: Quarters
+) -> None:
+    """Pick the entries of the truth tables; see `lean_tables_left` for their layout."""
+    lead = np.uint16(1 if first else 0)
+    for i in range(delta.size):
+        window = delta[i] >> bits
+        low = np.uint32(window)
+        d0, d1, d2, d3 = low >> np.uint32(27), low >> np.uint32(22), low >> np.uint32(17), low >> np.uint32(12)
+        d0, d1, d2, d3 = d0 & np.uint32(31), d1 & np.uint32(31), d2 & np.uint32(31), d3 & np.uint32(31)
+        one = np.uint32(1)
+        found = (halves[0, i] >> d0) & one
+        found |= ((halves[1, i] >> d1) & one) << np.uint32(1)
+        found |= ((halves[2, i] >> d2) & one) << np.uint32(2)
+        found |= ((halves[3, i] >> d3) & one) << np.uint32(3)
+        found |= ((halves[4, i] >> d0) & one) << np.uint32(6)
+        found |= ((halves[5, i] >> d1) & one) << np.uint32(7)
+        found |= ((halves[6, i] >> d2) & one) << np.uint32(8)
+        found |= ((halves[7, i] >> d3) & one) << np.uint32(9)
+        d4, d5 = (window >> np.uint64(6)) & np.uint64(63), window & np.uint64(63)
+        wide = ((words[0, i] >> d4) & _ONE) << np.uint64(4)
+        wide |= ((words[1, i] >> d5) & _ONE) << np.uint64(5)
+        wide |= ((words[2, i] >> d4) & _ONE) << np.uint64(10)
+        negated = (np.uint16((window >> _SIGN) & _ONE) ^ np.uint16(1)) & lead
+        out[i] = np.uint16(found) | np.uint16(wide) | np.uint16(negated << np.uint16(11))
+
+
+@kernel
+def compare_fat(delta: Words, bits: np.uint64, first: bool, tables: Words, out: Bytes) -> None:
+    """Pick the entries of the truth tables; see `fat_tables_left` for their layout."""
+    for i in range(delta.size):
+        window = delta[i] >> bits
+        found = ((window >> _SIGN) & _ONE) ^ _ONE if first else _ZERO
+        found <<= np.uint64(7)
+        for digit in range(4):
+            value = (window >> np.uint64(24 - 8 * digit)) & np.uint64(255)
+            part, bit = value >> np.uint64(6), value & np.uint64(63)
+            found |= ((tables[i, digit, part] >> bit) & _ONE) << np.uint64(digit)
+            if digit < 3:
+                found |= ((tables[i, 4 + digit, part] >> bit) & _ONE) << np.uint64(4 + digit)
+        out[i] = np.uint8(found)
+
+
+@kernel
+def flip_lean(
+    pattern: Quarters,
+    first: bool,
+    constant: Bytes,
+    single: Quarters,
+    low: Words,
+    high: Halves,
+    chosen: Quarters,
+    mono_low: Words,
+    mono_high: Halves,
+    out: Words,
+) -> None:
+    """XOR into the drawn bits this party's share of the comparison's result.
+
+    Args:
+        pattern: opened, (n,).
+        constant, single, low, high: of `LeanTables`.
+        chosen: this party's shares of the mask bits.
+        mono_low, mono_high: and of their products.
+        out: 64 bits to a word.
+    """
+    for start in range(0, pattern.size, 64):
+        word = _ZERO
+        for i in range(start, min(start + 64, pattern.size)):
+            p = pattern[i]
+            bits = (mono_low[i] & low[p]) ^ np.uint64(mono_high[i] & high[p]) ^ np.uint64(chosen[i] & single[p])
+            bits ^= bits >> np.uint64(32)
+            bits ^= bits >> np.uint64(16)
+            bits ^= bits >> np.uint64(8)
+            bits ^= bits >> np.uint64(4)
+            bits = (np.uint64(0x6996) >> (bits & np.uint64(15))) & _ONE
+            if first:
+                bits ^= np.uint64(constant[p])
+            word |= bits << np.uint64(i - start)
+        out[start >> 6] ^= word
+
+
+@kernel
+def select_lean(delta: Words, first: bool, flips: Words, words: Words, out: Words) -> None:
+    """Add [positive] (delta - R): q (delta - R) + (1 - 2 q) (m delta - m R), q the opened flip.
+
+    Args:
+        delta: (n,) opened values.
+        flips: q, 64 bits to a word.
+        words: (3, n) shares of m, R, m R.
+        out: (n,).
+    """
+    lead = _ONE if first else _ZERO
+    for i in range(delta.size):
+        flip = (flips[i >> 6] >> np.uint64(i & 63)) & _ONE
+        on = _ZERO - flip
+        value = words[0, i] * delta[i] - words[2, i]
+        out[i] += ((lead * delta[i] - words[1, i]) & on) + ((value ^ on) + flip)
+
+
+@kernel
+def select_lean_wide(
+    delta: Words, bits: np.uint64, first: bool, flips: Words, words: Words, small: Quarters, out: Words
+) -> None:
+    """As `select_lean`, of the value without its lowest bits; small (2, n): shares of M and m M in 16 bits."""
+    lead, up = _ONE if first else _ZERO, np.uint64(64) - bits
+    less = _ONE << (np.uint64(62) - bits)
+    for i in range(delta.size):
+        c = delta[i] + _OFFSET
+        public = (c >> bits) - less
+        wrap = (c >> np.uint64(63)) - _ONE
+        flip = (flips[i >> 6] >> np.uint64(i & 63)) & _ONE
+        on = _ZERO - flip
+        plain = lead * public - words[1, i] + ((np.uint64(small[0, i]) << up) & wrap)
+        value = words[0, i] * public - words[2, i] + ((np.uint64(small[1, i]) << up) & wrap)
+        out[i] += (plain & on) + ((value ^ on) + flip)
+
+
+@kernel
+def select_fat(
+    delta: Words,
+    bits: np.uint64,
+    first: bool,
+    pattern: Bytes,
+    starts: NDArray[np.int64],
+    terms: NDArray[np.int64],
+    signs: NDArray[np.int64],
+    ones: Words,
+    many: Words,
+    small: Quarters,
+    out: Words,
+) -> None:
+    """Add [positive] (delta - R), from shares of the terms that the opened pattern asks for.
+
+    Args:
+        starts, terms, signs: of `FatTables`.
+        ones, many, small: shares of terms 1 to 23, of all 24 times R, and (when bits are dropped) times M.
+        out: (n,).
+    """
+    lead, up = _ONE if first else _ZERO, np.uint64(64) - bits
+    less = _ONE << (np.uint64(62) - bits)
+    for i in range(delta.size):
+        public, wrap = delta[i], _ZERO
+        if bits != _ZERO:
+            public += _OFFSET
+            wrap = (public >> np.uint64(63)) - _ONE
+            public = (public >> bits) - less
+        total, masked, top = _ZERO, _ZERO, _ZERO
+        for position in range(starts[pattern[i]], starts[pattern[i] + 1]):
+            term, sign = terms[position], np.uint64(signs[position])
+            total += sign * (ones[i, term - 1] if term > 0 else lead)
+            masked += sign * many[i, term]
+            if bits != _ZERO:
+                top += sign * np.uint64(small[i, term])
+        out[i] += total * public - masked
+        if bits != _ZERO:
+            out[i] += (top << up) & wrap
+
+
+@kernel
+def truncate(delta: Words, bits: np.uint64, first: bool, small: Quarters, out: Words) -> None:
+    """Add the public part of the value without its lowest bits, and the share of what a wrap adds: M, in 16 bits."""
+    up, less = np.uint64(64) - bits, _ONE << (np.uint64(62) - bits)
+    for i in range(delta.size):
+        c = delta[i] + _OFFSET
+        out[i] += (np.uint64(small[i]) << up) & ((c >> np.uint64(63)) - _ONE)
+        if first:
+            out[i] += (c >> bits) - less
+
+
+@kernel
+def bit_lean(flips: Words, scale: np.uint64, first: bool, shares: Words, out: Words) -> None:
+    """Add [positive] 2^scale: q + (1 - 2 q) m."""
+    lead = _ONE if first else _ZERO
+    for i in range(out.size):
+        flip = (flips[i >> 6] >> np.uint64(i & 63)) & _ONE
+        on = _ZERO - flip
+        out[i] += ((lead & on) + ((shares[i] ^ on) + flip)) << scale
+
+
+@kernel
+def bit_fat(
+    pattern: Bytes,
+    scale: np.uint64,
+    first: bool,
+    starts: NDArray[np.int64],
+    terms: NDArray[np.int64],
+    signs: NDArray[np.int64],
+    ones: Words,
+    out: Words,
+) -> None:
+    """Add [positive] 2^scale, from shares of terms 1 to 23."""
+    lead = _ONE if first else _ZERO
+    for i in range(out.size):
+        total = _ZERO
+        for position in range(starts[pattern[i]], starts[pattern[i] + 1]):
+            term = terms[position]
+            total += np.uint64(signs[position]) * (ones[i, term - 1] if term > 0 else lead)
+        out[i] += total << scale

@@ -1,0 +1,91 @@
+"""A model as the masked engine holds it: weights opened once under masks that its seeds expand to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpc_infer.encoding import digest
+from mpc_infer.engine.link import Link, sum_ring
+from mpc_infer.engine.masked.program import Program, Role, Slot
+from mpc_infer.errors import ModelShareMismatch, PlanMismatch
+from mpc_infer.preprocessing.masked_dealer import weight_mask
+from mpc_infer.preprocessing.masked_requests import MaskedRequest
+
+Words = NDArray[np.uint64]
+Shares = Mapping[str, Words]
+
+
+@dataclass(frozen=True, repr=False)
+class Weight:
+    """A weight at one party: its share, and the weight under its mask, the same at every party."""
+
+    share: Words
+    masked: Words
+
+
+@dataclass(frozen=True, repr=False)
+class MaskedModel:
+    """A model that is ready for sessions.
+
+    Attributes:
+        seed: 32 bytes, this party's; it travels to the dealer, sealed, with every request for material.
+        weights, biases: by slot.
+    """
+
+    seed: bytes
+    weights: Mapping[Slot, Weight]
+    biases: Mapping[Slot, Words]
+
+
+def weight_slots(program: Program) -> list[tuple[MaskedRequest, Slot]]:
+    """The weights of a program with their requests, in order."""
+    return [(request, program.slots[request.params[0]]) for request in program.requests if request.op == "weight"]
+
+
+def open_model(program: Program, weights: Shares, seed: bytes, link: Link) -> MaskedModel:
+    """Open all weights under their masks. Rounds: one for each weight, and one before to agree. Once per model and lane.
+
+    1. Agree on the slots.
+    2. For each weight: expand the share of the mask, add the share of the weight, open the sum.
+
+    What is opened is uniform: the masks are, as long as one party's seed is unknown to the others.
+
+    Args:
+        program: of any batch: weights do not depend on it.
+        weights: this party's shares by the graph's names.
+        seed: 32 fresh bytes, used for this model only.
+        link: in a session.
+
+    Raises:
+        SessionAborted: as the link; PlanMismatch when parties open different models.
+        ModelShareMismatch: a share is missing, or of another shape.
+    """
+    slots = weight_slots(program)
+    ours = digest("model-slots", repr([slot for _, slot in slots]).encode())
+    for party, theirs in enumerate(link.exchange_bytes([ours] * link.size, max_bytes=len(ours))):
+        if theirs != ours:
+            raise PlanMismatch(f"party {party} opens another model", party=party)
+    opened = {slot: _open(request, slot_share(slot, weights), seed, link) for request, slot in slots}
+    biases = {slot: slot_share(slot, weights) for slot in program.slots if slot.role is Role.BIAS}
+    return MaskedModel(seed, opened, biases)
+
+
+def slot_share(slot: Slot, weights: Shares) -> Words:
+    """This party's share of a tensor as its slot takes it.
+
+    Raises:
+        ModelShareMismatch: missing, or of another size.
+    """
+    array = weights.get(slot.name)
+    if array is None or array.dtype != np.uint64 or array.size != int(np.prod(slot.shape)):
+        raise ModelShareMismatch(f"the share of {slot.name!r} is missing, or of another size or type")
+    if slot.permute:
+        array = array.reshape(slot.view).transpose(slot.permute)
+    return np.ascontiguousarray(array.reshape(slot.shape)) << np.uint64(slot.shift)
+
+
+def _open(request: MaskedRequest, share: Words, seed: bytes, link: Link) -> Weight:
+    masked = sum_ring(link.exchange(share + weight_mask(seed, request)))
+    return Weight(share, masked.reshape(share.shape))

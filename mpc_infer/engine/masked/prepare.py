@@ -1,0 +1,220 @@
+"""Before the input exists: shares of masks, what of every share does not depend on the input, and all buffers."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpc_infer.engine.masked import kernels
+from mpc_infer.engine.masked.model import MaskedModel
+from mpc_infer.engine.masked.prepare_linear import LINEAR
+from mpc_infer.engine.masked.prepare_views import prepare_view
+from mpc_infer.engine.masked.program import Program, Role
+from mpc_infer.engine.masked.state import Bits, Masked, Session, Shared, State, Weighed, Words
+from mpc_infer.errors import PlanMismatch
+from mpc_infer.preprocessing.masked_layout import fat_tables, lean_tables
+from mpc_infer.preprocessing.masked_requests import FAT, MaskedRequest
+from mpc_infer.preprocessing.masked_views import VIEWS, ring_word
+
+Parts = Sequence[Words]
+
+
+@dataclass
+class Preparation:
+    """A session as far as it is prepared.
+
+    Attributes:
+        program, model: what is run.
+        first: whether this is party 0.
+        session: the result.
+        values: by number.
+    """
+
+    program: Program
+    model: MaskedModel
+    first: bool
+    session: Session
+    values: list[State]
+
+    def at(self, number: int, task: Callable[[], None]) -> None:
+        """Have something done online as soon as a value's inputs are known."""
+        self.session.tasks[self._before(number)].append(task)
+
+    def segment(self, number: int) -> Words:
+        """The place of a value's message in its frame."""
+        level = self.program.levels[number] - 1
+        place = next(item for item in self.program.rounds[level].segments if item.number == number)
+        return self.session.frames[level][place.start : place.stop]
+
+    def _before(self, number: int) -> int:
+        return max((self.program.levels[other] for other in self.program.requests[number].inputs), default=0)
+
+
+Step = Callable[[Preparation, int, MaskedRequest, Sequence[Any], Parts], State]
+
+
+def prepare(program: Program, model: MaskedModel, rank: int, parts: Sequence[Parts]) -> Session:
+    """Prepare one evaluation.
+
+    Args:
+        program: of this batch.
+        model: opened.
+        rank: this party's index.
+        parts: material, drawn and corrected parts of every request.
+
+    Raises:
+        PlanMismatch: the model is another one.
+    """
+    frames = [np.zeros(each.words, dtype=np.uint64) for each in program.rounds]
+    session = Session(frames, [[] for _ in range(len(frames) + 1)])
+    preparation = Preparation(program, model, rank == 0, session, [])
+    for number, (request, given) in enumerate(zip(program.requests, parts, strict=True)):
+        inputs = [preparation.values[other] for other in request.inputs]
+        step = prepare_view if request.op in VIEWS else STEPS[request.op]
+        preparation.values.append(step(preparation, number, request, inputs, given))
+    for name, number, shape in program.outputs:
+        session.outputs.append((name, _shared(preparation.values[number]), shape))
+    return session
+
+
+def _shared(value: State) -> Shared:
+    if not isinstance(value, Shared):
+        raise PlanMismatch("an output of the program is not a share")
+    return value
+
+
+def _weight(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequence[Any], parts: Parts) -> State:
+    weight = prep.model.weights.get(prep.program.slots[request.params[0]])
+    if weight is None:
+        raise PlanMismatch("the model that is loaded is not the plan's")
+    return Weighed(weight.share, weight.masked)
+
+
+def _local(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequence[Any], parts: Parts) -> State:
+    slot = prep.program.slots[request.params[0]]
+    if slot.role is Role.INPUT:
+        place = np.zeros(slot.shape, dtype=np.uint64)
+        prep.session.inputs[slot.name] = place
+        return Shared(None, [lambda target: np.add(target, place, out=target)])
+    bias = prep.model.biases.get(slot)
+    if bias is None:
+        raise PlanMismatch("the model that is loaded is not the plan's")
+    return Shared(bias, [])
+
+
+def _open(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequence[Any], parts: Parts) -> State:
+    share: Shared = inputs[0]
+    drawn = parts[0].reshape(request.shape)
+    place = prep.segment(number).reshape(request.shape)
+    place += drawn
+    if share.base is not None:
+        place += share.base
+    prep.at(number, lambda: share.add_into(place))
+    mask = drawn - parts[1].reshape(request.shape) if request.params[0] else drawn
+    return Masked(place, mask)
+
+
+def _unfold(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequence[Any], parts: Parts) -> State:
+    share: Shared = inputs[0]
+    return Shared(share.base_of(request.shape) + parts[0].reshape(request.shape), share.adds)
+
+
+def _truncate(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequence[Any], parts: Parts) -> State:
+    value: Masked = inputs[0]
+    bits, small = ring_word(request.params[0]), parts[1].view(np.uint16)[: request.size]
+
+    def add(target: Words) -> None:
+        kernels.truncate(value.delta.reshape(-1), bits, prep.first, small, target.reshape(-1))
+
+    return Shared(np.negative(parts[0]).reshape(request.shape), [add])
+
+
+def _compare(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequence[Any], parts: Parts) -> State:
+    value: Masked = inputs[0]
+    bits, place, count = ring_word(request.params[0]), prep.segment(number), request.size
+    if request.params[1] == FAT:
+        found, tables = place.view(np.uint8)[:count], parts[1].reshape(count, 7, 4)
+        prep.at(number, lambda: kernels.compare_fat(value.delta.reshape(-1), bits, prep.first, tables, found))
+        return Bits(found)
+    wide, halves = place.view(np.uint16)[:count], parts[1].view(np.uint32).reshape(8, count)
+    words = parts[2].reshape(3, count)
+    prep.at(number, lambda: kernels.compare_lean(value.delta.reshape(-1), bits, prep.first, halves, words, wide))
+    return Bits(wide, parts[0].view(np.uint16)[:count])
+
+
+def _flip(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequence[Any], parts: Parts) -> State:
+    pattern: Bits = inputs[0]
+    place, tables = prep.segment(number), lean_tables()
+    place ^= parts[0]
+    low, high = parts[1], parts[2].view(np.uint32)[: request.size]
+    chosen = pattern.masks
+    public = (tables.constant, tables.single, tables.low, tables.high)
+    prep.at(number, lambda: kernels.flip_lean(pattern.opened, prep.first, *public, chosen, low, high, place))
+    return Bits(place)
+
+
+def _select(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequence[Any], parts: Parts) -> State:
+    found, value = inputs
+    count, bits = request.size, ring_word(request.params[0])
+    if request.params[1] == FAT:
+        return Shared(None, [_select_fat(prep, request, found, value, parts)])
+    words = parts[0].reshape(3, count)
+    small: NDArray[np.uint16] = parts[1].view(np.uint16)[: 2 * count].reshape(2, -1) if request.params[0] else None
+
+    def add(target: Words) -> None:
+        delta, out = value.delta.reshape(-1), target.reshape(-1)
+        if small is None:
+            kernels.select_lean(delta, prep.first, found.opened, words, out)
+        else:
+            kernels.select_lean_wide(delta, bits, prep.first, found.opened, words, small, out)
+
+    return Shared(None, [add])
+
+
+def _select_fat(
+    prep: Preparation, request: MaskedRequest, found: Bits, value: Masked, parts: Parts
+) -> Callable[[Words], None]:
+    count, bits, tables = request.size, ring_word(request.params[0]), fat_tables()
+    ones, many = parts[0].reshape(count, 23), parts[1].reshape(count, 24)
+    small = parts[2].view(np.uint16)[: 24 * count] if request.params[0] else np.zeros(0, dtype=np.uint16)
+    grid = small.reshape(-1, 24)
+    public = (tables.starts, tables.terms, tables.signs)
+
+    def add(target: Words) -> None:
+        delta, out = value.delta.reshape(-1), target.reshape(-1)
+        kernels.select_fat(delta, bits, prep.first, found.opened, *public, ones, many, grid, out)
+
+    return add
+
+
+def _bit(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequence[Any], parts: Parts) -> State:
+    found: Bits = inputs[0]
+    scale, tables = ring_word(request.params[0]), fat_tables()
+
+    def add(target: Words) -> None:
+        out = target.reshape(-1)
+        if request.params[1] == FAT:
+            ones = parts[0].reshape(-1, 23)
+            public = (tables.starts, tables.terms, tables.signs)
+            kernels.bit_fat(found.opened, scale, prep.first, *public, ones, out)
+        else:
+            kernels.bit_lean(found.opened, scale, prep.first, parts[0], out)
+
+    return Shared(None, [add])
+
+
+STEPS: Mapping[str, Step] = {
+    "weight": _weight,
+    "local": _local,
+    "open": _open,
+    "unfold": _unfold,
+    "truncate": _truncate,
+    "compare": _compare,
+    "flip": _flip,
+    "select": _select,
+    "bit": _bit,
+    **LINEAR,
+}
+"""How each operation that is not a linear map is prepared."""

@@ -1,0 +1,159 @@
+"""A compiled graph: the plan that dealer and parties share, and what of the model and the input goes into which slot."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+
+from mpc_infer.engine.frames import HEADER_BYTES
+from mpc_infer.preprocessing import Plan
+from mpc_infer.preprocessing.masked_requests import FAT, Kind, MaskedRequest, packed
+from mpc_infer.preprocessing.plan import PlanLimits, check_limits
+
+COMMUNICATING = frozenset({"open", "compare", "flip"})
+
+
+class Role(StrEnum):
+    """What a slot holds."""
+
+    INPUT = "input"
+    BIAS = "bias"
+    WEIGHT = "weight"
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A tensor of the graph as a request takes it.
+
+    Attributes:
+        role: inputs come with a job; weights and biases with the model.
+        name: of the graph's tensor.
+        shape: that the request wants; the elements are the same.
+        permute: axes, applied after ``view``, before ``shape``; empty for none.
+        view: shape before axes are permuted.
+        shift: the share is multiplied by 2^shift.
+    """
+
+    role: Role
+    name: str
+    shape: tuple[int, ...]
+    permute: tuple[int, ...] = ()
+    view: tuple[int, ...] = ()
+    shift: int = 0
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Where a request's message lies in the frame of its round: words ``start`` to ``stop``."""
+
+    number: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Round:
+    """One frame: what is added up first, then what is XORed from word ``added`` on."""
+
+    segments: tuple[Segment, ...]
+    added: int
+    words: int
+
+
+@dataclass(frozen=True)
+class Program:
+    """A plan and how a party runs it.
+
+    Attributes:
+        plan: what is hashed, agreed on and sent to the dealer.
+        slots: by number, as ``weight`` and ``local`` requests name them.
+        outputs: (name, number of a share, shape) of the graph's outputs.
+    """
+
+    plan: Plan
+    slots: tuple[Slot, ...]
+    outputs: tuple[tuple[str, int, tuple[int, ...]], ...]
+
+    @property
+    def requests(self) -> tuple[MaskedRequest, ...]:
+        """The plan's requests."""
+        return self.plan.program
+
+    @cached_property
+    def levels(self) -> tuple[int, ...]:
+        """For each request, after how many rounds its value is known."""
+        return levels(self.requests)
+
+    @cached_property
+    def rounds(self) -> tuple[Round, ...]:
+        """The frames, in order."""
+        return rounds(self.requests)
+
+
+def levels(requests: tuple[MaskedRequest, ...]) -> tuple[int, ...]:
+    """For each request, after how many rounds its value is known, when every message is sent as early as it can be."""
+    found: list[int] = []
+    for request in requests:
+        before = max((found[number] for number in request.inputs), default=0)
+        found.append(before + (request.op in COMMUNICATING))
+    return tuple(found)
+
+
+def rounds(requests: tuple[MaskedRequest, ...]) -> tuple[Round, ...]:
+    """Independent messages of one step travel in one frame."""
+    level = levels(requests)
+    members: list[list[int]] = [[] for _ in range(max(level, default=0))]
+    for number, request in enumerate(requests):
+        if request.op in COMMUNICATING:
+            members[level[number] - 1].append(number)
+    return tuple(_round(requests, numbers) for numbers in members)
+
+
+def message_words(request: MaskedRequest) -> int:
+    """Words of a request's message: 8 bytes an element, 1 or 2 bytes a comparison, 1 bit a flip."""
+    if request.op == "open":
+        return request.size
+    bits = 1 if request.op == "flip" else 8 if request.params[1] == FAT else 16
+    return packed(request.size, bits)[0]
+
+
+def bytes_sent(requests: tuple[MaskedRequest, ...], parties: int) -> int:
+    """Bytes of frames that each party sends."""
+    return (parties - 1) * sum(HEADER_BYTES + 8 * each.words for each in rounds(requests))
+
+
+def make_plan(
+    graph_digest: bytes, batch: int, parties: int, frac_bits: int, requests: tuple[MaskedRequest, ...]
+) -> Plan:
+    """A plan with its declared costs, checked against the limits that a dealer has by default.
+
+    Raises:
+        InvalidRequest: it asks for too much.
+    """
+    plan = Plan(
+        engine="masked",
+        graph_digest=graph_digest,
+        batch=batch,
+        parties=parties,
+        frac_bits=frac_bits,
+        rounds=len(rounds(requests)),
+        bytes_sent=bytes_sent(requests, parties),
+        requests=requests,
+    )
+    check_limits(plan, PlanLimits())
+    return plan
+
+
+def _round(requests: tuple[MaskedRequest, ...], numbers: list[int]) -> Round:
+    ordered = sorted(numbers, key=lambda number: requests[number].op != "open")
+    segments, start, added = [], 0, 0
+    for number in ordered:
+        stop = start + message_words(requests[number])
+        segments.append(Segment(number, start, stop))
+        added = stop if requests[number].op == "open" else added
+        start = stop
+    return Round(tuple(segments), added, start)
+
+
+def kinds(requests: tuple[MaskedRequest, ...]) -> tuple[Kind, ...]:
+    """What each request makes."""
+    return tuple(request.result for request in requests)

@@ -1,0 +1,17 @@
+"""The one way in which loops are compiled here: by numba, kept on disk, with the interpreter's lock released."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import numba
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+
+def kernel(function: Function) -> Function:
+    """Compile a function for the types of its first call.
+
+    Unsigned words are never mixed with Python integers in a kernel: numba would make floats of them.
+    """
+    compiled: Function = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    return compiled

@@ -1,0 +1,231 @@
+"""Checking a program of masked requests: it comes from outside, and the dealer runs it."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from mpc_infer.errors import InvalidRequest
+from mpc_infer.preprocessing.masked_requests import FAT, LEAN, OPERATIONS, Kind, MaskedRequest, Shape
+
+MAX_TRUNCATION = 16
+"""Fractional bits that a truncation removes, at most: the bit that a wrap adds is kept in 16 bits."""
+
+
+def check_program(requests: Sequence[MaskedRequest]) -> None:
+    """Check order, kinds, parameters and shapes of all requests.
+
+    Raises:
+        InvalidRequest: says which request is wrong.
+    """
+    for number, request in enumerate(requests):
+        if any(other >= number for other in request.inputs):
+            raise InvalidRequest(f"masked request {number} ({request.op}) reads a value that comes after it")
+        try:
+            _check_kinds(request, [requests[other].result for other in request.inputs])
+            expected = SHAPES[request.op](request, [requests[other].shape for other in request.inputs])
+        except _Wrong as error:
+            raise InvalidRequest(f"masked request {number} ({request.op}): {error}") from error
+        if expected != request.shape:
+            raise InvalidRequest(f"masked request {number} ({request.op}) makes {expected}, not {request.shape}")
+        _check_layout(requests, number, request)
+
+
+class _Wrong(ValueError):
+    """What is wrong with one request."""
+
+
+def _check_kinds(request: MaskedRequest, kinds: list[Kind]) -> None:
+    operation = OPERATIONS[request.op]
+    if operation.params is not None and len(request.params) != operation.params:
+        raise _Wrong(f"it has {len(request.params)} parameters, not {operation.params}")
+    if operation.reads is None:
+        _check_view(request, kinds)
+    elif request.op in ("select", "bit"):
+        masked = _pattern_kinds(request)
+        if kinds != masked:
+            raise _Wrong(f"it reads {kinds}, not {masked}")
+    elif tuple(kinds) != operation.reads:
+        raise _Wrong(f"it reads {kinds}, not {operation.reads}")
+
+
+def _pattern_kinds(request: MaskedRequest) -> list[Kind]:
+    first = {FAT: Kind.PATTERN, LEAN: Kind.FLIP}.get(request.params[1])
+    if first is None:
+        raise _Wrong("its layout is unknown")
+    return [first, Kind.MASKED] if request.op == "select" else [first]
+
+
+def _check_view(request: MaskedRequest, kinds: list[Kind]) -> None:
+    if not kinds or not request.params or request.params[0] not in (0, 1):
+        raise _Wrong("a linear map has inputs, and its first parameter is 0 or 1")
+    if set(kinds) != {request.result}:
+        raise _Wrong("a linear map reads values of the kind that it makes")
+    if request.op not in ("sum", "concat") and len(kinds) != 1:
+        raise _Wrong("it has one input")
+
+
+def _check_layout(requests: Sequence[MaskedRequest], number: int, request: MaskedRequest) -> None:
+    # A pattern says how it was made; whoever reads it must agree.
+    if request.op == "flip" and requests[request.inputs[0]].params[1] != LEAN:
+        raise InvalidRequest(f"masked request {number} flips a pattern of another layout")
+    if request.op in ("select", "bit") and request.params[1] == FAT and requests[request.inputs[0]].params[1] != FAT:
+        raise InvalidRequest(f"masked request {number} reads a pattern of another layout")
+
+
+def _declared(request: MaskedRequest, shapes: list[Shape]) -> Shape:
+    return request.shape
+
+
+def _same(request: MaskedRequest, shapes: list[Shape]) -> Shape:
+    return shapes[0]
+
+
+def _linear(request: MaskedRequest, shapes: list[Shape]) -> Shape:
+    left, right = shapes
+    if len(right) != 2 or len(left) < 2 or left[-1] != right[0] or request.params[-1] != right[0]:
+        raise _Wrong(f"{left} times {right}")
+    return (*left[:-1], right[1])
+
+
+def _apply(request: MaskedRequest, shapes: list[Shape]) -> Shape:
+    data, weight = shapes
+    fits = len(data) == 4 and len(weight) == 3 and data[1] == weight[0] and data[2] == weight[2] == request.params[-1]
+    if not fits:
+        raise _Wrong(f"{weight} applied to {data}")
+    return (data[0], data[1], weight[1], data[3])
+
+
+def _matmul(request: MaskedRequest, shapes: list[Shape]) -> Shape:
+    left, right = shapes
+    fits = len(left) == len(right) >= 2 and left[:-2] == right[:-2] and left[-1] == right[-2] == request.params[-1]
+    if not fits:
+        raise _Wrong(f"{left} times {right}")
+    return (*left[:-1], right[-1])
+
+
+def _broadcast(request: MaskedRequest, shapes: list[Shape]) -> Shape:
+    rank = max(map(len, shapes))
+    padded = [(1,) * (rank - len(shape)) + shape for shape in shapes]
+    result = tuple(max(sizes) for sizes in zip(*padded, strict=True))
+    if any(size not in (1, full) for shape in padded for size, full in zip(shape, result, strict=True)):
+        raise _Wrong(f"{shapes} do not broadcast")
+    return result
+
+
+def _sum(request: MaskedRequest, shapes: list[Shape]) -> Shape:
+    signs = request.params[1:]
+    if len(signs) != len(shapes) or not set(signs) <= {1, -1}:
+        raise _Wrong("it has a coefficient of 1 or -1 for each input")
+    return _broadcast(request, shapes)
+
+
+def _reshape(request: MaskedRequest, shapes: list[Shape]) -> Shape:
+    if math.prod(shapes[0]) != request.size:
+        raise _Wrong(f"{shapes[0]} has another number of elements")
+    return request.shape
+
+
+def _permute(request: MaskedRequest, shapes: list[Shape]) -> Shape:
+    axes = request.params[1:]
+    if sorted(axes) != list(range(len(shapes[0]))):
+        raise _Wrong(f"{axes} are not the axes of {shapes[0]}")
+    return tuple(shapes[0][axis] for axis in axes)
+
+
+def _slice(request: MaskedRequest, shapes: list[Shape]) -> Shape:
+    _, axis, start, stop, step = request.params
+    shape = shapes[0]
+    if not 0 <= axis < len(shape) or not 0 <= start < stop <= shape[axis] or step < 1:
+        raise _Wrong("the slice is outside, or empty")
+    return (*shape[:axis], -(-(stop - start) // step), *shape[axis + 1 :])
+
+
+def _concat(request: MaskedRequest, shapes: list[Shape]) -> Shape:
+    axis, first = request.params[1], shapes[0]
+    if not 0 <= axis < len(first):
+        raise _Wrong("there is no such axis")
+    if any(shape[:axis] + shape[axis + 1 :] != first[:axis] + first[axis + 1 :] for shape in shapes):
+        raise _Wrong(f"{shapes} cannot be joined")
+    return (*first[:axis], sum(shape[axis] for shape in shapes), *first[axis + 1 :])
+
+
+def _reduce(request: MaskedRequest, shapes: list[Shape]) -> Shape:
+    axis = request.params[1]
+    if not 0 <= axis < len(shapes[0]) or len(shapes[0]) < 2:
+        raise _Wrong("there is no such axis")
+    return shapes[0][:axis] + shapes[0][axis + 1 :]
+
+
+def _patches(request: MaskedRequest, shapes: list[Shape]) -> Shape:
+    kh, kw, sh, sw, dh, dw, top, left, height, width, repeat = request.params[1:]
+    if len(shapes[0]) != 4 or min(kh, kw, sh, sw, dh, dw, height, width) < 1 or repeat not in (0, 1):
+        raise _Wrong("its window is wrong")
+    for size, count, kernel, stride, dilation, before in (
+        (shapes[0][2], height, kh, sh, dh, top),
+        (shapes[0][3], width, kw, sw, dw, left),
+    ):
+        if before < 0:
+            raise _Wrong("its pads are negative")
+        if repeat:
+            _check_windows(size, count, kernel, stride, dilation, before)
+    return (*shapes[0][:2], kh * kw, height * width)
+
+
+def _check_windows(size: int, count: int, kernel: int, stride: int, dilation: int, before: int) -> None:
+    # The outermost windows have a pixel inside that the others can repeat.
+    for first in (-before, (count - 1) * stride - before):
+        positions = range(first, first + kernel * dilation, dilation)
+        if len(positions) > 2**16 or not any(0 <= position < size for position in positions):
+            raise _Wrong("a window lies outside of the image")
+
+
+def _truncate(request: MaskedRequest, shapes: list[Shape]) -> Shape:
+    if not 0 < request.params[0] <= MAX_TRUNCATION:
+        raise _Wrong(f"it drops 1 to {MAX_TRUNCATION} bits")
+    return shapes[0]
+
+
+def _compare(request: MaskedRequest, shapes: list[Shape]) -> Shape:
+    if not 0 <= request.params[0] <= 31 or request.params[1] not in (FAT, LEAN):
+        raise _Wrong("it drops 0 to 31 bits, in a known layout")
+    return shapes[0]
+
+
+def _select(request: MaskedRequest, shapes: list[Shape]) -> Shape:
+    if not 0 <= request.params[0] <= MAX_TRUNCATION or shapes[0] != shapes[1]:
+        raise _Wrong("it reads values of one shape and drops at most 16 bits")
+    return shapes[0]
+
+
+def _bit(request: MaskedRequest, shapes: list[Shape]) -> Shape:
+    if not 0 <= request.params[0] < 62:
+        raise _Wrong("its scale is 0 to 61")
+    return shapes[0]
+
+
+SHAPES: Mapping[str, Callable[[MaskedRequest, list[Shape]], Shape]] = {
+    "weight": _declared,
+    "local": _declared,
+    "open": _same,
+    "unfold": _same,
+    "lift": _same,
+    "linear": _linear,
+    "apply": _apply,
+    "weigh": _broadcast,
+    "multiply": _broadcast,
+    "matmul": _matmul,
+    "truncate": _truncate,
+    "compare": _compare,
+    "flip": _same,
+    "select": _select,
+    "bit": _bit,
+    "sum": _sum,
+    "scale": _same,
+    "shift": _same,
+    "reshape": _reshape,
+    "permute": _permute,
+    "slice": _slice,
+    "concat": _concat,
+    "reduce": _reduce,
+    "patches": _patches,
+}
+"""Operation: the shape of its result."""

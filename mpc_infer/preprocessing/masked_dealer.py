@@ -1,0 +1,292 @@
+"""The dealer's side of the masked engine: run the program of a plan on masks, and work out the corrections."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpc_infer.errors import InvalidRequest
+from mpc_infer.preprocessing import masked_kernels as kernels
+from mpc_infer.preprocessing.draws import material_stream
+from mpc_infer.preprocessing.masked_layout import fat_tables, lean_tables
+from mpc_infer.preprocessing.masked_products import multiply_add, multiply_add_batch, multiply_add_groups
+from mpc_infer.preprocessing.masked_requests import FAT, MaskedRequest
+from mpc_infer.preprocessing.masked_views import VIEWS, apply_view, ring_word
+from mpc_infer.preprocessing.requests import words
+from mpc_infer.sharing.stream import SEED_BYTES, Stream
+
+Words = NDArray[np.uint64]
+Value = Any
+"""WEIGHT and MASKED: the mask. SHARE: G, None for zero. PATTERN: (mask bits, sign bits of the mask). FLIP: mask bits."""
+
+MODEL_LABEL = "model-mask"
+MAX_CACHED_BYTES = 1 << 30
+
+
+class ModelMasks:
+    """Masks of models' weights, as their seeds expand to. What is kept is only a saving: any of it can be made again.
+
+    Args:
+        max_bytes: the oldest entries go when this is exceeded.
+    """
+
+    def __init__(self, max_bytes: int = MAX_CACHED_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._kept: dict[bytes, Words] = {}
+
+    def mask(self, seeds: Sequence[bytes], request: MaskedRequest) -> Words:
+        """The sum of all parties' masks of one weight."""
+        key = hashlib.sha256(b"".join(seeds) + repr((request.params, request.shape)).encode()).digest()
+        found = self._kept.pop(key, None)
+        if found is None:
+            found = sum_words([weight_mask(seed, request) for seed in seeds])
+        self._kept[key] = found
+        while sum(array.nbytes for array in self._kept.values()) > self._max_bytes:
+            del self._kept[next(iter(self._kept))]
+        return found
+
+    def __repr__(self) -> str:
+        return f"ModelMasks({len(self._kept)} weights)"
+
+
+def weight_mask(seed: bytes, request: MaskedRequest) -> Words:
+    """One party's share of the mask of a weight. Every weight has a stream of its own, whatever plan it stands in."""
+    return Stream(seed, f"{MODEL_LABEL}/{request.params[0]}").ring(request.shape)
+
+
+def sum_words(arrays: Sequence[Words]) -> Words:
+    """Sum modulo 2^64, into the first array."""
+    for other in arrays[1:]:
+        np.add(arrays[0], other, out=arrays[0])
+    return arrays[0]
+
+
+@dataclass
+class MaskProgram:
+    """One run of a plan's program over masks.
+
+    Args:
+        seeds: for each party 32 bytes for the material and 32 bytes for the model.
+        requests: checked.
+        masks: of models that were seen before.
+    """
+
+    seeds: Sequence[bytes]
+    requests: Sequence[MaskedRequest]
+    masks: ModelMasks
+    _values: dict[int, Value] = field(default_factory=dict)
+
+    def run(self) -> Iterator[list[Words]]:
+        """The corrected parts of the last party, request by request. Values are dropped after their last use.
+
+        Raises:
+            InvalidRequest: a seed has another length.
+        """
+        if any(len(seed) != 2 * SEED_BYTES for seed in self.seeds):
+            raise InvalidRequest(f"a seed for masked material has {2 * SEED_BYTES} bytes: material and model")
+        streams = [material_stream(seed[:SEED_BYTES]) for seed in self.seeds]
+        last_use = {number: index for index, request in enumerate(self.requests) for number in request.inputs}
+        for index, request in enumerate(self.requests):
+            value, parts = self._step(request, self._inputs(request), _Draws(streams, request))
+            self._values[index] = value
+            yield parts
+            for number in {*request.inputs, index}:
+                if last_use.get(number, -1) <= index:
+                    del self._values[number]
+
+    def _inputs(self, request: MaskedRequest) -> list[Value]:
+        values = [self._values[number] for number in request.inputs]
+        if request.op in VIEWS and any(value is not None for value in values):
+            shapes = [self.requests[number].shape for number in request.inputs]
+            return [np.zeros(s, np.uint64) if v is None else v for v, s in zip(values, shapes, strict=True)]
+        return values
+
+    def _step(self, request: MaskedRequest, inputs: list[Value], draws: "_Draws") -> tuple[Value, list[Words]]:
+        if request.op == "weight":
+            return self.masks.mask([seed[SEED_BYTES:] for seed in self.seeds], request), []
+        if request.op in VIEWS:
+            return (None if inputs[0] is None else apply_view(request, inputs)), []
+        return STEPS[request.op](request, inputs, draws)
+
+
+class _Draws:
+    """What the parties draw for one request, added up or XORed as it is asked for, in the order of the streams."""
+
+    def __init__(self, streams: Sequence[Stream], request: MaskedRequest) -> None:
+        self._drawn, self._corrected = words(request.drawn), words(request.corrected)
+        self._shapes = request.corrected
+        self._buffers = [
+            stream.ring(self._drawn + (0 if stream is streams[-1] else self._corrected)) for stream in streams
+        ]
+
+    def summed(self) -> Words:
+        """The drawn part, over all parties."""
+        return sum_words([buffer[: self._drawn].copy() for buffer in self._buffers])
+
+    def xored(self) -> Words:
+        """The drawn part, over all parties."""
+        return _xor([buffer[: self._drawn].copy() for buffer in self._buffers])
+
+    def others(self, combine: "Mapping[int, Combine] | Combine") -> list[Words]:
+        """The corrected parts, over all parties but the last. How to combine them may differ by part."""
+        parts, start = [], self._drawn
+        for index, (count,) in enumerate(self._shapes):
+            how = combine if callable(combine) else combine[index]
+            parts.append(how([buffer[start : start + count] for buffer in self._buffers[:-1]]))
+            start += count
+        return parts
+
+
+Combine = Callable[[Sequence[Words]], Words]
+Step = Callable[[MaskedRequest, list[Value], _Draws], tuple[Value, list[Words]]]
+
+
+def _xor(arrays: Sequence[Words]) -> Words:
+    for other in arrays[1:]:
+        np.bitwise_xor(arrays[0], other, out=arrays[0])
+    return arrays[0]
+
+
+def _add_quarters(arrays: Sequence[Words]) -> Words:
+    # Four numbers of 16 bits to a word.
+    return sum_words([array.view(np.uint16) for array in arrays]).view(np.uint64)
+
+
+def _local(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple[Value, list[Words]]:
+    return None, []
+
+
+def _open(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple[Value, list[Words]]:
+    mask, parts = draws.summed().reshape(request.shape), []
+    if inputs[0] is not None:
+        mask -= inputs[0]
+    if request.params[0]:
+        parts = [_minus_others(inputs[0], draws)]
+    return mask, parts
+
+
+def _unfold(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple[Value, list[Words]]:
+    return None, [_minus_others(inputs[0], draws)]
+
+
+def _minus_others(value: Value, draws: _Draws) -> Words:
+    others = draws.others(sum_words)[0]
+    return np.subtract(0 if value is None else value.reshape(-1), others, out=others)
+
+
+def _lift(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple[Value, list[Words]]:
+    return inputs[0] * ring_word(-request.params[0]), []
+
+
+def _linear(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple[Value, list[Words]]:
+    product = np.zeros(request.shape, dtype=np.uint64)
+    left = inputs[0].reshape(-1, inputs[0].shape[-1])
+    multiply_add(left, inputs[1], product.reshape(-1, request.shape[-1]))
+    return product, []
+
+
+def _apply(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple[Value, list[Words]]:
+    product = np.zeros(request.shape, dtype=np.uint64)
+    multiply_add_groups(inputs[1], inputs[0], product)
+    return product, []
+
+
+def _elementwise(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple[Value, list[Words]]:
+    return inputs[0] * inputs[1], []
+
+
+def _matmul(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple[Value, list[Words]]:
+    product = np.zeros(request.shape, dtype=np.uint64)
+    left, right, out = (array.reshape(-1, *array.shape[-2:]) for array in (*inputs, product))
+    multiply_add_batch(left, right, out)
+    return product, []
+
+
+def _truncate(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple[Value, list[Words]]:
+    parts = draws.others({0: sum_words, 1: _add_quarters})
+    kernels.shifted_left(inputs[0].reshape(-1), ring_word(request.params[0]), parts[0], parts[1].view(np.uint16))
+    return None, parts
+
+
+def _compare(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple[Value, list[Words]]:
+    bits, layout = request.params
+    mask, count = inputs[0].reshape(-1), request.size
+    sign = np.empty(count, dtype=np.uint8)
+    kernels.sign_bits(mask, ring_word(bits), sign)
+    chosen = draws.xored()
+    parts = draws.others(_xor)
+    if layout == FAT:
+        masks = chosen.view(np.uint8)[:count] & np.uint8(127)
+        kernels.fat_tables_left(mask, ring_word(bits), masks, parts[0].reshape(count, 7, 4))
+        return (masks, sign), parts
+    bit_masks = chosen.view(np.uint16)[:count] & np.uint16(2047)
+    halves = parts[0].view(np.uint32).reshape(8, count)
+    kernels.lean_tables_left(mask, ring_word(bits), bit_masks, halves, parts[1].reshape(3, count))
+    return (bit_masks, sign), parts
+
+
+def _flip(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple[Value, list[Words]]:
+    chosen, sign = inputs[0]
+    flips = draws.xored()
+    flips ^= _bit_words(sign, flips.size)
+    parts, tables = draws.others(_xor), lean_tables()
+    high = parts[1].view(np.uint32)[: request.size]
+    kernels.flip_left(chosen, tables.mono_low, tables.mono_high, parts[0], high)
+    return flips, parts
+
+
+def _bit_words(bits: NDArray[np.uint8], count: int) -> Words:
+    packed = np.zeros(8 * count, dtype=np.uint8)
+    packed[: -(-bits.size // 8)] = np.packbits(bits, bitorder="little")
+    return packed.view(np.uint64)
+
+
+def _select(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple[Value, list[Words]]:
+    bits, layout = request.params
+    mask, count = inputs[1].reshape(-1), request.size
+    parts = draws.others({0: sum_words, 1: sum_words if layout == FAT else _add_quarters, 2: _add_quarters})
+    small = parts[-1].view(np.uint16) if bits else np.empty(0, dtype=np.uint16)
+    if layout == FAT:
+        chosen, sign = inputs[0]
+        ones, many = parts[0].reshape(count, 23), parts[1].reshape(count, 24)
+        small = small[: 24 * count].reshape(-1, 24)
+        monomials = fat_tables().monomials
+        kernels.fat_terms_left(mask, ring_word(bits), chosen, sign, monomials, ones, many, small)
+    else:
+        small = small[: 2 * count].reshape(2, -1)
+        kernels.lean_terms_left(mask, ring_word(bits), inputs[0], parts[0].reshape(3, count), small)
+    return None, parts
+
+
+def _bit(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple[Value, list[Words]]:
+    parts, count = draws.others(sum_words), request.size
+    if request.params[1] == FAT:
+        chosen, sign = inputs[0]
+        negative = sign.astype(np.uint64)[:, None]
+        monomials = fat_tables().monomials[chosen].astype(np.uint64) * (np.uint64(1) - negative - negative)
+        target = np.concatenate([negative, monomials], axis=1).reshape(-1)
+    else:
+        target = np.unpackbits(inputs[0].view(np.uint8), count=count, bitorder="little").astype(np.uint64)
+    return None, [np.subtract(target, parts[0], out=parts[0])]
+
+
+STEPS: Mapping[str, Step] = {
+    "local": _local,
+    "open": _open,
+    "unfold": _unfold,
+    "lift": _lift,
+    "linear": _linear,
+    "apply": _apply,
+    "weigh": _elementwise,
+    "multiply": _elementwise,
+    "matmul": _matmul,
+    "truncate": _truncate,
+    "compare": _compare,
+    "flip": _flip,
+    "select": _select,
+    "bit": _bit,
+}
+"""What the dealer does for each operation that is not a linear map or a weight."""

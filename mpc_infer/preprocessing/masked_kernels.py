@@ -1,0 +1,141 @@
+"""The dealer's loops over elements: what the parties' shares of truth tables and products of masks must add up to.
+
+Each function takes what all parties but the last have drawn, already added up (or XORed), and overwrites it with what is
+left for the last party.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpc_infer.preprocessing.compiled import kernel
+
+Words = NDArray[np.uint64]
+Halves = NDArray[np.uint32]
+Quarters = NDArray[np.uint16]
+Bytes = NDArray[np.uint8]
+
+_ONE = np.uint64(1)
+_ZERO = np.uint64(0)
+_LOW = np.uint64(0xFFFFFFFF)
+_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
+
+
+@kernel
+def sign_bits(mask: Words, bits: np.uint64, out: Bytes) -> None:
+    """Bit 32 of each mask after the lowest bits are dropped."""
+    shift = bits + np.uint64(32)
+    for i in range(mask.size):
+        out[i] = np.uint8((mask[i] >> shift) & _ONE)
+
+
+@kernel
+def lean_tables_left(mask: Words, bits: np.uint64, chosen: Quarters, halves: Halves, words: Words) -> None:
+    """Truth tables of the lean layout, by XOR.
+
+    Args:
+        mask: (n,).
+        bits: low bits of the mask to drop.
+        chosen: (n,) the mask bits, u of digit i at bit i, e at bit 6 + i.
+        halves: (8, n) u of digits 0 to 3, e of digits 0 to 3.
+        words: (3, n) u of digits 4 and 5, e of digit 4.
+    """
+    five, six, one = np.uint64(31), np.uint64(63), np.uint32(1)
+    for i in range(mask.size):
+        low = (mask[i] >> bits) & _LOW
+        pattern = np.uint32(chosen[i])
+        for digit in range(4):
+            value = np.uint32((low >> np.uint64(27 - 5 * digit)) & five)
+            point = one << value
+            halves[digit, i] ^= (point - one) ^ (np.uint32(0) - ((pattern >> np.uint32(digit)) & one))
+            halves[4 + digit, i] ^= point ^ (np.uint32(0) - ((pattern >> np.uint32(6 + digit)) & one))
+        wide = np.uint64(pattern)
+        fourth, fifth = _ONE << ((low >> np.uint64(6)) & six), _ONE << (low & six)
+        words[0, i] ^= (fourth - _ONE) ^ (_ZERO - ((wide >> np.uint64(4)) & _ONE))
+        words[1, i] ^= (fifth - _ONE) ^ (_ZERO - ((wide >> np.uint64(5)) & _ONE))
+        words[2, i] ^= fourth ^ (_ZERO - ((wide >> np.uint64(10)) & _ONE))
+
+
+@kernel
+def fat_tables_left(mask: Words, bits: np.uint64, chosen: Bytes, tables: Words) -> None:
+    """Truth tables of the fat layout, by XOR: (n, 7, 4) words, u of digits 0 to 3, then e of digits 0 to 2."""
+    for i in range(mask.size):
+        low = (mask[i] >> bits) & _LOW
+        for table in range(7):
+            digit = table & 3
+            value = (low >> np.uint64(24 - 8 * digit)) & np.uint64(255)
+            flip = _ZERO - ((np.uint64(chosen[i]) >> np.uint64(table)) & _ONE)
+            for part in range(4):
+                inside = value >> np.uint64(6) == np.uint64(part)
+                point = _ONE << (value & np.uint64(63)) if inside else _ZERO
+                below = point - _ONE if inside else (_ALL if value >> np.uint64(6) > np.uint64(part) else _ZERO)
+                tables[i, table, part] ^= flip ^ (below if table < 4 else point)
+
+
+@kernel
+def flip_left(chosen: Quarters, mono_low: Words, mono_high: Halves, low: Words, high: Halves) -> None:
+    """Products of mask bits, by XOR; the tables are those of `LeanTables`."""
+    for i in range(chosen.size):
+        low[i] ^= mono_low[chosen[i]]
+        high[i] ^= mono_high[chosen[i]]
+
+
+@kernel
+def lean_terms_left(mask: Words, bits: np.uint64, flips: Words, words: Words, small: Quarters) -> None:
+    """m, R, m R and, when bits are dropped, M and m M, by subtraction.
+
+    Args:
+        mask: (n,).
+        bits: R is the mask without its lowest bits, M its highest bit.
+        flips: m, 64 bits to a word.
+        words: (3, n).
+        small: (2, n), or empty when bits is 0.
+    """
+    for i in range(mask.size):
+        flip = (flips[i >> 6] >> np.uint64(i & 63)) & _ONE
+        shifted = mask[i] >> bits
+        words[0, i] = flip - words[0, i]
+        words[1, i] = shifted - words[1, i]
+        words[2, i] = flip * shifted - words[2, i]
+    if bits != _ZERO:
+        for i in range(mask.size):
+            flip = (flips[i >> 6] >> np.uint64(i & 63)) & _ONE
+            top = mask[i] >> np.uint64(63)
+            small[0, i] = np.uint16(top) - small[0, i]
+            small[1, i] = np.uint16(flip * top) - small[1, i]
+
+
+@kernel
+def fat_terms_left(
+    mask: Words, bits: np.uint64, chosen: Bytes, sign: Bytes, monomials: Bytes, ones: Words, many: Words, small: Quarters
+) -> None:
+    """The 24 terms of the fat layout (without the constant), times R, and times M when bits are dropped, by subtraction.
+
+    Args:
+        mask, bits, small: as `lean_terms_left`, small of (n, 24).
+        chosen, sign: (n,) mask bits, and the sign bit of the mask that was compared.
+        monomials: `FatTables.monomials`.
+        ones, many: (n, 23) and (n, 24).
+    """
+    term = np.zeros(24, dtype=np.uint64)
+    term[0] = _ONE
+    for i in range(mask.size):
+        negative = np.uint64(sign[i])
+        shifted, top = mask[i] >> bits, mask[i] >> np.uint64(63)
+        term[1] = negative
+        for k in range(22):
+            term[2 + k] = np.uint64(monomials[chosen[i], k]) * (_ONE - negative - negative)
+        for k in range(23):
+            ones[i, k] = term[1 + k] - ones[i, k]
+        for k in range(24):
+            many[i, k] = term[k] * shifted - many[i, k]
+        if bits != _ZERO:
+            for k in range(24):
+                small[i, k] = np.uint16(term[k] * top) - small[i, k]
+
+
+@kernel
+def shifted_left(mask: Words, bits: np.uint64, words: Words, small: Quarters) -> None:
+    """The mask without its lowest bits, and its highest bit, by subtraction."""
+    for i in range(mask.size):
+        words[i] = (mask[i] >> bits) - words[i]
+        small[i] = np.uint16(mask[i] >> np.uint64(63)) - small[i]

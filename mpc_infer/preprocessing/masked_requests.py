@@ -1,0 +1,259 @@
+"""What the masked engine asks of the dealer: a small program over masks, in single-assignment form.
+
+Every request makes one value, and names the values that it reads by their numbers: the number of a value is the position
+of its request in the plan. The dealer runs the program on masks, each party runs the same one on its shares of masks
+before the input exists, and on public values and shares afterwards. Five kinds of values::
+
+    WEIGHT   a secret matrix: opened once per model under the mask that the model seeds expand to
+    MASKED   a public tensor D and a mask L with value = D - L (mod 2^64); parties may hold shares of L
+    SHARE    each party can compute s_j, and only the dealer knows G; value = sum of s_j + G
+    PATTERN  the opened bits of a comparison, masked by bits that only the dealer knows
+    FLIP     one opened bit per element: the comparison's result XOR a bit that only the dealer knows
+
+G is why a product of masks costs no correction: whatever only the dealer can know of a SHARE becomes part of the mask
+under which it is opened.
+
+A request has *drawn* parts, which every party expands from its seed, and *corrected* parts, which all parties but the last
+expand and the last one gets from the dealer. Sizes are in words of 64 bits; each part begins on a word of its own.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+from mpc_infer.errors import InvalidRequest
+
+Shape = tuple[int, ...]
+MAX_AXES = 8
+MAX_INPUTS = 64
+MAX_PARAMS = 32
+MAX_NUMBER = 2**52
+
+FAT, LEAN = 0, 1
+"""How a comparison is done: in one opening with 650 bytes of material, or in two with 100 bytes."""
+
+DIGITS = {FAT: (8, 8, 8, 8), LEAN: (5, 5, 5, 5, 6, 6)}
+"""Bits of the digits into which the low 32 bits of a comparison are cut, the highest digit first."""
+
+LOW_BITS = 32
+"""A comparison reads this many bits below the sign bit: values must be below 2^32 units."""
+
+
+class Kind(StrEnum):
+    """What a request makes."""
+
+    WEIGHT = "weight"
+    MASKED = "masked"
+    SHARE = "share"
+    PATTERN = "pattern"
+    FLIP = "flip"
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedRequest:
+    """One step of the program.
+
+    Attributes:
+        op: a key of `OPERATIONS`, where each is described.
+        inputs: numbers of the values that it reads.
+        shape: of the value that it makes.
+        params: integers, as its operation wants them.
+    """
+
+    kind: ClassVar[str] = "masked"
+    op: str
+    inputs: tuple[int, ...]
+    shape: Shape
+    params: tuple[int, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Elements of the value that it makes."""
+        return math.prod(self.shape)
+
+    @property
+    def drawn(self) -> tuple[Shape, ...]:
+        """Words of the drawn parts."""
+        return OPERATIONS[self.op].drawn(self)
+
+    @property
+    def corrected(self) -> tuple[Shape, ...]:
+        """Words of the corrected parts."""
+        return OPERATIONS[self.op].corrected(self)
+
+    @property
+    def work(self) -> int:
+        """Multiplications or elements that the dealer goes through, at most; products say so in their last parameter."""
+        return self.size * (self.params[-1] if self.op in INNER else 1)
+
+    @property
+    def result(self) -> Kind:
+        """What it makes; operations that work on masked values and on shares alike say SHARE in their first parameter."""
+        operation = OPERATIONS[self.op]
+        return operation.result if operation.result is not None else (Kind.SHARE if self.params[0] else Kind.MASKED)
+
+
+Parts = Callable[[MaskedRequest], tuple[Shape, ...]]
+
+
+def no_parts(request: MaskedRequest) -> tuple[Shape, ...]:
+    """Nothing."""
+    return ()
+
+
+def packed(count: int, bits: int) -> Shape:
+    """Words that hold this many elements of 1, 8, 16, 32 or 64 bits, back to back."""
+    return (-(-count * bits // 64),)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What is known of an operation.
+
+    Attributes:
+        result: what it makes; None: what its first parameter says.
+        reads: kinds of its inputs; None: any number of the same kind as the result.
+        params: how many parameters; None: as many as it likes.
+        drawn, corrected: parts of its material.
+    """
+
+    result: Kind | None
+    reads: tuple[Kind, ...] | None
+    params: int | None
+    drawn: Parts = no_parts
+    corrected: Parts = no_parts
+
+
+def _open_drawn(request: MaskedRequest) -> tuple[Shape, ...]:
+    return ((request.size,),)
+
+
+def _open_corrected(request: MaskedRequest) -> tuple[Shape, ...]:
+    return ((request.size,),) if request.params[0] else ()
+
+
+def _whole(request: MaskedRequest) -> tuple[Shape, ...]:
+    return ((request.size,),)
+
+
+def _truncate_corrected(request: MaskedRequest) -> tuple[Shape, ...]:
+    return ((request.size,), packed(request.size, 16))
+
+
+def _compare_drawn(request: MaskedRequest) -> tuple[Shape, ...]:
+    return (packed(request.size, 8 if request.params[1] == FAT else 16),)
+
+
+def _compare_corrected(request: MaskedRequest) -> tuple[Shape, ...]:
+    if request.params[1] == FAT:
+        return ((request.size * FAT_TABLE_WORDS,),)
+    return (packed(8 * request.size, 32), (3 * request.size,))
+
+
+def _flip_drawn(request: MaskedRequest) -> tuple[Shape, ...]:
+    return (packed(request.size, 1),)
+
+
+def _flip_corrected(request: MaskedRequest) -> tuple[Shape, ...]:
+    return ((request.size,), packed(request.size, 32))
+
+
+def _select_corrected(request: MaskedRequest) -> tuple[Shape, ...]:
+    bits, layout = request.params
+    count = request.size
+    if layout == FAT:
+        words: tuple[Shape, ...] = ((count * (FAT_TERMS - 1),), (count * FAT_TERMS,))
+        return (*words, packed(count * FAT_TERMS, 16)) if bits else words
+    words = ((3 * count,),)
+    return (*words, packed(2 * count, 16)) if bits else words
+
+
+def _bit_corrected(request: MaskedRequest) -> tuple[Shape, ...]:
+    return ((request.size * (FAT_TERMS - 1 if request.params[1] == FAT else 1),),)
+
+
+FAT_TABLE_WORDS = 28
+"""Seven truth tables of 256 bits for each element: u of four digits, e of the three upper ones."""
+
+FAT_TERMS = 24
+"""The constant 1, the mask's own sign bit, and 22 products of masks of u and e."""
+
+INNER = frozenset({"linear", "apply", "matmul"})
+"""Operations whose last parameter is the inner size of a product."""
+
+OPERATIONS: Mapping[str, Operation] = {
+    # A matrix of the model. params: slot.
+    "weight": Operation(Kind.WEIGHT, (), 1),
+    # A share that each party has: of an input, or of a bias. params: slot.
+    "local": Operation(Kind.SHARE, (), 1),
+    # Make a share public under a fresh mask. params: whether the parties need shares of a mask that G is part of.
+    "open": Operation(Kind.MASKED, (Kind.SHARE,), 1, _open_drawn, _open_corrected),
+    # The same share, with the dealer's part given to the parties.
+    "unfold": Operation(Kind.SHARE, (Kind.SHARE,), 0, no_parts, _whole),
+    # A masked value as a share. params: a public integer that multiplies it.
+    "lift": Operation(Kind.SHARE, (Kind.MASKED,), 1),
+    # x[..., k] W[k, n]. params: k.
+    "linear": Operation(Kind.SHARE, (Kind.MASKED, Kind.WEIGHT), 1),
+    # W[g, o, k] x[b, g, k, l]. params: k.
+    "apply": Operation(Kind.SHARE, (Kind.MASKED, Kind.WEIGHT), 1),
+    # x * w, broadcast.
+    "weigh": Operation(Kind.SHARE, (Kind.MASKED, Kind.WEIGHT), 0),
+    # Products of two secrets.
+    "multiply": Operation(Kind.SHARE, (Kind.MASKED, Kind.MASKED), 0),
+    "matmul": Operation(Kind.SHARE, (Kind.MASKED, Kind.MASKED), 1),
+    # Division by 2^bits, rounded down or up. params: bits.
+    "truncate": Operation(Kind.SHARE, (Kind.MASKED,), 1, no_parts, _truncate_corrected),
+    # Masked digits of a comparison with zero. params: bits to ignore, layout.
+    "compare": Operation(Kind.PATTERN, (Kind.MASKED,), 2, _compare_drawn, _compare_corrected),
+    # The masked result, for the lean layout.
+    "flip": Operation(Kind.FLIP, (Kind.PATTERN,), 0, _flip_drawn, _flip_corrected),
+    # The value, divided by 2^bits, where it is not negative, else 0. params: bits, layout.
+    "select": Operation(Kind.SHARE, (Kind.PATTERN, Kind.MASKED), 2, no_parts, _select_corrected),
+    # 2^scale where the value is not negative, else 0. params: scale, layout.
+    "bit": Operation(Kind.SHARE, (Kind.PATTERN,), 2, no_parts, _bit_corrected),
+    # Linear maps. The first parameter says whether on shares (1) or on masked values (0).
+    "sum": Operation(None, None, None),
+    "scale": Operation(None, None, 2),
+    "shift": Operation(None, None, 2),
+    "reshape": Operation(None, None, 1),
+    "permute": Operation(None, None, None),
+    "slice": Operation(None, None, 5),
+    "concat": Operation(None, None, 2),
+    "reduce": Operation(None, None, 2),
+    "patches": Operation(None, None, 12),
+}
+"""Operations by name.
+
+``sum``: coefficients +1 or -1 for each input, broadcasting. ``scale``: a public integer. ``shift``: a public integer is
+added to the value. ``reshape``: to the request's shape. ``permute``: the axes. ``slice``: axis, start, stop, step.
+``concat``: axis. ``reduce``: sum over an axis, which disappears. ``patches``: x[b, c, h, w] to [b, c, kh*kw, oh*ow];
+kernel, stride, dilation, pads before, output size, 0 to fill with zeros or 1 to repeat a pixel of the same window.
+"""
+
+
+def to_fields(request: MaskedRequest) -> list[object]:
+    """A request as it stands in a plan, without its kind."""
+    return [request.op, list(request.inputs), list(request.shape), list(request.params)]
+
+
+def from_fields(fields: list[object]) -> MaskedRequest:
+    """Read a request strictly. What it says about other requests is checked by `check_program`.
+
+    Raises:
+        InvalidRequest: not a request.
+    """
+    if len(fields) != 4 or not isinstance(fields[0], str) or fields[0] not in OPERATIONS:
+        raise InvalidRequest("a plan holds a masked request of an unknown operation")
+    inputs = _numbers(fields[1], MAX_INPUTS, 0)
+    shape = _numbers(fields[2], MAX_AXES, 1)
+    return MaskedRequest(fields[0], inputs, shape, _numbers(fields[3], MAX_PARAMS, -MAX_NUMBER))
+
+
+def _numbers(value: object, most: int, low: int) -> tuple[int, ...]:
+    if not isinstance(value, list) or len(value) > most:
+        raise InvalidRequest(f"a masked request holds lists of at most {most} numbers")
+    if any(type(number) is not int or not low <= number <= MAX_NUMBER for number in value):
+        raise InvalidRequest(f"a number in a masked request is not an integer from {low}")
+    return tuple(value)
