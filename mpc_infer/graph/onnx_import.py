@@ -189,7 +189,7 @@ def _array(tensor: Any, name: str) -> NDArray[np.generic]:
 
     try:
         values: NDArray[np.generic] = onnx.numpy_helper.to_array(tensor)
-    except (ValueError, TypeError, NotImplementedError) as error:
+    except (ValueError, TypeError, RuntimeError) as error:
         raise CorruptModel(f"tensor {name!r} cannot be read: {_first_line(error)}") from error
     types = onnx.TensorProto
     if tensor.data_type in (types.FLOAT, types.DOUBLE, types.FLOAT16, types.BFLOAT16):
