@@ -1,6 +1,7 @@
 """The chain: reading and writing the registry, deploying it, and development chains."""
 
 from mpc_infer.chain.deploy import deploy_contracts
+from mpc_infer.chain.facts import ChainFacts
 from mpc_infer.chain.records import (
     AnchorRecord,
     Block,
@@ -17,6 +18,7 @@ from mpc_infer.chain.writer import RegistryWriter
 __all__ = [
     "AnchorRecord",
     "Block",
+    "ChainFacts",
     "ContractAddresses",
     "ModelRecord",
     "ModelStatus",

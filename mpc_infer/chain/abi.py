@@ -7,7 +7,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-import eth_abi
+from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError, EncodingError
 
 from mpc_infer.encoding import keccak
@@ -59,7 +59,7 @@ class Contract:
             ChainError: these are not its results; mostly, there is no such contract.
         """
         try:
-            return tuple(eth_abi.decode(self.functions[function].outputs, data))
+            return tuple(decode(self.functions[function].outputs, data))
         except DecodingError as error:
             raise ChainError(
                 f"{self.name}.{function} answered {len(data)} bytes that are not its result",
@@ -97,7 +97,10 @@ def contract(name: str) -> Contract:
 def decode_revert(data: bytes) -> Revert | None:
     """A custom error of any of the contracts (they call each other), a plain reason, or a panic; None if unknown."""
     selector, rest = data[:_SELECTOR], data[_SELECTOR:]
-    known = {_REVERT_STRING: ("Error", ("string",)), _PANIC: ("Panic", ("uint256",))}
+    known: dict[bytes, tuple[str, tuple[str, ...]]] = {
+        _REVERT_STRING: ("Error", ("string",)),
+        _PANIC: ("Panic", ("uint256",)),
+    }
     for name in CONTRACTS:
         entry = contract(name).errors.get(selector)
         if entry is not None:
@@ -106,14 +109,14 @@ def decode_revert(data: bytes) -> Revert | None:
         return None
     name, types = known[selector]
     try:
-        return Revert(name, tuple(eth_abi.decode(types, rest)))
+        return Revert(name, tuple(decode(types, rest)))
     except DecodingError:
         return None
 
 
 def _encode(what: str, types: tuple[str, ...], arguments: Sequence[Any]) -> bytes:
     try:
-        return bytes(eth_abi.encode(types, arguments))
+        return bytes(encode(types, arguments))
     except (EncodingError, TypeError, ValueError) as error:
         raise InvalidInput(f"{what} cannot be called with these arguments: {error}") from error
 

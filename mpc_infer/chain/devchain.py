@@ -53,8 +53,8 @@ def _npm_places() -> list[Path]:
 class DevChain:
     """A chain in a child process that dies with this one.
 
-    Start it from a thread that lives as long as the chain is needed (the main thread): on Linux the child is killed when the
-    thread that started it ends.
+    Start it from a thread that lives as long as the chain is needed (the main thread): on Linux the child is killed
+    when the thread that started it ends.
 
     Args:
         kind: ``"anvil"``, ``"eth-tester"``, or ``"auto"``: anvil where it is found.
@@ -142,7 +142,7 @@ class DevChain:
         command = self._eth_tester_command(port) if self._anvil is None else self._anvil_command(self._anvil, port)
         output = subprocess.DEVNULL if self._log is None else self._log.open("ab")
         try:
-            return subprocess.Popen(  # noqa: S603: our own command
+            return subprocess.Popen(  # noqa: S603
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

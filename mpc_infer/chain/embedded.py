@@ -10,25 +10,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eth.exceptions import PyEVMError, TransactionNotFound
-from eth.vm.forks import CancunVM
-from eth.vm.spoof import SpoofTransaction
 from eth._utils.address import generate_contract_address
+from eth.exceptions import PyEVMError, TransactionNotFound
+from eth.vm.forks.cancun import CancunVM
+from eth.vm.spoof import SpoofTransaction
 from eth_tester.backends.pyevm.main import PyEVMBackend, get_default_genesis_params
 from eth_utils.exceptions import ValidationError
 from rlp.exceptions import RLPException
 
+from mpc_infer.chain.devchain import CHAIN_ID, FUNDS_WEI
 from mpc_infer.encoding import address_bytes
 from mpc_infer.errors import InvalidRequest
 from mpc_infer.ids import Address
 
-CHAIN_ID = 31337
-FUNDS_WEI = 10**24
-# A block must be younger than its parent, so that many blocks within a second run ahead of the clock. This chain's clock
-# is late by so many seconds that they never pass the true time: a key is valid from its block on, for jobs of right now.
+# A block must be younger than its parent, so many blocks within a second run ahead of the clock. This chain's clock is
+# late by so many seconds that they do not pass the true time: a key is valid from its block on, for jobs of right now.
 CLOCK_LAG_S = 60
-# Ancestors are called with less than all remaining gas (63/64 per level), which shows only when gas is short.
+# A called contract gets 63/64 of the gas that is left, which shows only when gas is short.
 _ESTIMATE_MARGIN = (6, 5)
+# What py-evm raises on a transaction that cannot be executed at all.
+_REFUSED = (RLPException, ValidationError, PyEVMError, TypeError, ValueError)
 
 
 class Reverted(Exception):
@@ -78,7 +79,7 @@ class EmbeddedChain:
         # Without any account, eth-tester would make its own, with keys that everybody knows.
         owners = [address_bytes(address) for address in funded] or [b"\x01" * 20]
         genesis = get_default_genesis_params({"timestamp": int(time.time()) - CLOCK_LAG_S})
-        backend = PyEVMBackend(genesis, {owner: account for owner in owners}, ((0, CancunVM),))
+        backend = PyEVMBackend(genesis, dict.fromkeys(owners, account), ((0, CancunVM),))
         self._chain = backend.chain
         self._chain.chain_id = CHAIN_ID
         self._lock = threading.RLock()
@@ -95,13 +96,25 @@ class EmbeddedChain:
                 return None
             return self._chain.get_canonical_block_by_number(number)
 
-    def state(self, number: int) -> Any:
-        """The state after a block.
+    def balance(self, account: bytes, number: int) -> int:
+        """Coins of an account after a block, in wei."""
+        with self._lock:
+            return int(self._vm(number).state.get_balance(account))
 
-        Raises:
-            InvalidRequest: no such block.
-        """
-        return self._vm(number).state
+    def nonce(self, account: bytes, number: int) -> int:
+        """How many transactions an account had sent after a block."""
+        with self._lock:
+            return int(self._vm(number).state.get_nonce(account))
+
+    def code(self, account: bytes, number: int) -> bytes:
+        """The code at an address after a block."""
+        with self._lock:
+            return bytes(self._vm(number).state.get_code(account))
+
+    def storage(self, account: bytes, slot: int, number: int) -> int:
+        """A word of a contract's storage after a block."""
+        with self._lock:
+            return int(self._vm(number).state.get_storage(account, slot))
 
     def send_raw(self, raw: bytes) -> bytes:
         """Execute a signed transaction and mine its block.
@@ -114,8 +127,11 @@ class EmbeddedChain:
         """
         with self._lock:
             self._chain.set_header_timestamp(self._next_timestamp())
-            transaction = self._decoded(raw)
-            self._chain.mine_all([transaction], mix_hash=os.urandom(32))
+            try:
+                transaction = self._checked(raw)
+                self._chain.mine_all([transaction], mix_hash=os.urandom(32))
+            except _REFUSED as error:
+                raise InvalidRequest(_nonce_text(str(error))) from error
             return bytes(transaction.hash)
 
     def call(self, call: Call, number: int) -> bytes:
@@ -165,17 +181,11 @@ class EmbeddedChain:
         parent = self._chain.get_canonical_head().timestamp
         return max(int(parent) + 1, int(time.time()) - CLOCK_LAG_S)
 
-    def _decoded(self, raw: bytes) -> Any:
-        vm = self._chain.get_vm()
-        try:
-            transaction = vm.get_transaction_builder().decode(raw)
-            transaction.validate()
-            if transaction.chain_id != CHAIN_ID:
-                raise InvalidRequest(f"the transaction is not for chain {CHAIN_ID}")
-            vm.validate_transaction_against_header(self._chain.header, transaction)
-            vm.state.validate_transaction(transaction)
-        except (RLPException, ValidationError, PyEVMError, TypeError, ValueError) as error:
-            raise InvalidRequest(_nonce_text(str(error))) from error
+    def _checked(self, raw: bytes) -> Any:
+        transaction = self._chain.get_vm().get_transaction_builder().decode(raw)
+        transaction.validate()
+        if transaction.chain_id != CHAIN_ID:
+            raise InvalidRequest(f"the transaction is not for chain {CHAIN_ID}")
         return transaction
 
     def _vm(self, number: int) -> Any:
@@ -194,8 +204,11 @@ class EmbeddedChain:
             value=call.value,
             data=call.data,
         )
-        with vm.in_costless_state() as state:
-            computation = state.costless_execute_transaction(SpoofTransaction(unsigned, from_=call.sender))
+        try:
+            with vm.in_costless_state() as state:
+                computation = state.costless_execute_transaction(SpoofTransaction(unsigned, from_=call.sender))
+        except _REFUSED as error:
+            raise InvalidRequest(str(error)) from error
         if computation.is_error:
             raise Reverted(type(computation.error).__name__, bytes(computation.output))
         return computation

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mpc_infer.chain.embedded import CHAIN_ID, Call, EmbeddedChain, Mined, Reverted
+from mpc_infer.chain.devchain import CHAIN_ID
+from mpc_infer.chain.embedded import Call, EmbeddedChain, Mined, Reverted
 from mpc_infer.encoding import keccak
 from mpc_infer.errors import InvalidRequest
 
@@ -26,20 +27,18 @@ class Dispatcher:
             "eth_accounts": lambda: [],
             "eth_blockNumber": lambda: hex(self._head()),
             "eth_getBlockByNumber": self._block_by_number,
-            "eth_getBalance": lambda account, block="latest": hex(self._state(block).get_balance(_address(account))),
-            "eth_getTransactionCount": lambda a, block="latest": hex(self._state(block).get_nonce(_address(a))),
-            "eth_getCode": lambda account, block="latest": _hex(self._state(block).get_code(_address(account))),
+            "eth_getBalance": lambda who, block="latest": hex(chain.balance(_address(who), self._number(block))),
+            "eth_getTransactionCount": lambda who, block="latest": hex(chain.nonce(_address(who), self._number(block))),
+            "eth_getCode": lambda who, block="latest": _hex(chain.code(_address(who), self._number(block))),
             "eth_getStorageAt": self._storage,
             "eth_gasPrice": lambda: hex(self._base_fee() + _PRIORITY_FEE),
             "eth_maxPriorityFeePerGas": lambda: hex(_PRIORITY_FEE),
             "eth_feeHistory": self._fee_history,
-            "eth_call": lambda call, block="latest": _hex(self._chain.call(_call(call), self._number(block))),
-            "eth_estimateGas": lambda call, block="latest": hex(
-                self._chain.estimate(_call(call), self._number(block))
-            ),
-            "eth_sendRawTransaction": lambda raw: _hex(self._chain.send_raw(_bytes(raw))),
-            "eth_getTransactionByHash": lambda name: _transaction(self._chain.mined(_bytes(name))),
-            "eth_getTransactionReceipt": lambda name: _receipt(self._chain.mined(_bytes(name))),
+            "eth_call": lambda call, block="latest": _hex(chain.call(_call(call), self._number(block))),
+            "eth_estimateGas": lambda call, block="latest": hex(chain.estimate(_call(call), self._number(block))),
+            "eth_sendRawTransaction": lambda raw: _hex(chain.send_raw(_bytes(raw))),
+            "eth_getTransactionByHash": lambda name: _transaction(chain.mined(_bytes(name))),
+            "eth_getTransactionReceipt": lambda name: _receipt(chain.mined(_bytes(name))),
             "eth_getLogs": self._logs,
         }
 
@@ -76,12 +75,9 @@ class Dispatcher:
             return self._head()
         return 0 if block == "earliest" else _int(block)
 
-    def _state(self, block: Any) -> Any:
-        return self._chain.state(self._number(block))
-
     def _storage(self, account: str, slot: str, block: Any = "latest") -> str:
-        value = self._state(block).get_storage(_address(account), _int(slot))
-        return _hex(int(value).to_bytes(32, "big"))
+        value = self._chain.storage(_address(account), _int(slot), self._number(block))
+        return _hex(value.to_bytes(32, "big"))
 
     def _block_by_number(self, block: Any, full: bool = False) -> dict[str, Any] | None:
         found = self._chain.block(self._number(block))

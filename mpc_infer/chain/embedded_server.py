@@ -1,4 +1,7 @@
-"""The embedded chain over HTTP, on loopback only: ``python -m mpc_infer.chain.embedded_server --port N --fund ADDRESS``."""
+"""The embedded chain over HTTP, on loopback only.
+
+``python -m mpc_infer.chain.embedded_server --port 8545 --fund 0x...``
+"""
 
 import argparse
 import ipaddress
@@ -51,7 +54,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(HTTPStatus.BAD_REQUEST, _error("not JSON"))
         self._send(HTTPStatus.OK, self._answers(request))
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002: its name in the base class
+    def log_message(self, format: str, *args: Any) -> None:
         """No line per request."""
 
     def _answers(self, request: Any) -> Any:

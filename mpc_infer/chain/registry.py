@@ -14,8 +14,8 @@ from mpc_infer.chain.records import (
     PartySetRecord,
 )
 from mpc_infer.chain.rpc import JsonRpc, RpcError
-from mpc_infer.encoding import address_bytes, keccak, to_address
-from mpc_infer.errors import ChainError, InvalidInput, MpcInferError, ModelNotFound, NotFound
+from mpc_infer.encoding import address_bytes, to_address
+from mpc_infer.errors import ChainError, InvalidInput, ModelNotFound, MpcInferError, NotFound
 from mpc_infer.evidence.eip712 import Domain
 from mpc_infer.ids import Address, ModelHash, PartySetId
 

@@ -55,7 +55,8 @@ class TransactionSender:
             data: the call.
 
         Raises:
-            TransactionFailed: it would be, or was, reverted (the message names the contract's error), or was not mined in time.
+            TransactionFailed: it would be, or was, reverted (the message names the contract's error), or it was not
+                mined in time.
             ChainUnavailable: the node does not answer.
         """
         return self._wait(self._submit(chain_id, to, data))
