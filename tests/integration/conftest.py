@@ -1,7 +1,6 @@
 """One devnet of three parties for all tests of this folder, and the models that they use."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 

@@ -1,0 +1,59 @@
+"""`mpc-infer chain serve`: a development chain; a real network is configured by its JSON-RPC address alone."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+import click
+from pydantic import Field
+
+from mpc_infer import telemetry
+from mpc_infer.chain.devchain import DevChain
+from mpc_infer.cli.options import ExistingFile, ending_in_order
+from mpc_infer.cli.serve import log_options
+from mpc_infer.encoding import address_bytes, to_address
+from mpc_infer.errors import ChainUnavailable, ConfigError
+from mpc_infer.ids import Address
+from mpc_infer.rpc.settings import HexAddress, HostPort, Section, read_toml, settings_from, split_host_port
+
+POLL_SECONDS = 0.2
+_log = telemetry.Log("cli.chain")
+
+
+class ChainSection(Section):
+    """Where the chain listens, what runs it, and who has money from the start."""
+
+    listen: HostPort
+    backend: Literal["auto", "anvil", "eth-tester"] = "auto"
+    fund: Annotated[tuple[HexAddress, ...], Field(max_length=100)] = ()
+
+
+class ChainConfig(Section):
+    """Everything a development chain needs."""
+
+    chain: ChainSection
+
+
+@click.group()
+def chain() -> None:
+    """Run a development chain."""
+
+
+@chain.command()
+@click.option("--config", "config_file", type=ExistingFile, required=True, help="TOML file of the chain.")
+@log_options
+def serve(config_file: Path, log_level: str, log_json: bool) -> None:
+    """Serve until SIGTERM or Ctrl-C: anvil where it is found, else eth-tester."""
+    telemetry.configure(level=log_level, as_json=log_json)
+    settings = settings_from(ChainConfig, read_toml(config_file), config_file).chain
+    host, port = split_host_port(settings.listen)
+    if host not in ("127.0.0.1", "localhost"):
+        raise ConfigError(f"a development chain listens on loopback, not on {host}")
+    funded = [to_address(address_bytes(Address(text))) for text in settings.fund]
+    log, state = config_file.with_name("node.log"), config_file.with_name("anvil.json")
+    node = DevChain(settings.backend, funded=funded, port=port, log=log, state=state)
+    with ending_in_order(), node:
+        _log.info("serving", backend=node.kind, url=node.url)
+        while node.alive:
+            time.sleep(POLL_SECONDS)
+        raise ChainUnavailable(f"{node.kind} ended", remedy=f"see {log}")
