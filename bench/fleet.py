@@ -117,7 +117,7 @@ def _party_main(pipe: Connection, dealer: Connection | None, config: LinkConfig,
             return
         try:
             answer = (True, function(party, *arguments))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (the parent gets it)
             answer = (False, error)
         pipe.send(answer)
 

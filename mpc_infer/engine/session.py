@@ -136,8 +136,8 @@ def run_session(
         deadline: `time.monotonic()` seconds for every wait.
 
     Raises:
-        MaterialUnusable, PlanMismatch, TranscriptMismatch, PeerFailed, PeerTimeout, UnexpectedFrame: the session is over
-            at every party; the material is gone.
+        MaterialUnusable, PlanMismatch, TranscriptMismatch, PeerFailed, PeerTimeout, UnexpectedFrame: the session is
+            over at every party; the material is gone.
     """
     clock = clock or SystemClock()
     material.start()

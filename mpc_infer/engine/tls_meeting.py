@@ -1,8 +1,8 @@
 """How the parties of a lane find each other at the start of a session, whatever happened in the one before.
 
-The party with the higher index dials. A connection counts when its certificate is that of a party of the set and a HELLO
-for this very session has come over it; anything else that is met (an old session's frames, a closed socket, a stranger) is
-dropped and dialled anew until the deadline.
+The party with the higher index dials. A connection counts when its certificate is that of a party of the set and a
+HELLO for this very session has come over it; anything else that is met (an old session's frames, a closed socket, a
+stranger) is dropped and dialled anew until the deadline.
 """
 
 import select
@@ -140,7 +140,7 @@ class Meeting:
 
     def _adopt(self, sock: ssl.SSLSocket, dialled: int | None) -> None:
         peer = self._identify(sock)
-        if dialled is None and peer < self.rank or dialled is not None and peer != dialled:
+        if (dialled is None and peer <= self.rank) or (dialled is not None and peer != dialled):
             raise NotAuthenticated(f"party {peer} came where it does not belong", party=peer)
         former = self.connections.pop(peer, None)
         if former is not None:

@@ -20,8 +20,8 @@ def corrections(seeds: Sequence[bytes], plan: Plan) -> Iterator[bytes]:
 
     1. Expand every seed exactly as its party does.
     2. Open the drawn parts; compute what the corrected parts must sum to.
-    3. Subtract the corrected parts of all parties but the last. What is left is the last party's share: uniform, because
-       the others' shares are.
+    3. Subtract the corrected parts of all parties but the last. What is left is the last party's share: uniform,
+       because the others' shares are.
     4. At the end, a digest over plan and corrections: a damaged answer is noticed, not computed with.
 
     The same seeds and plan give the same bytes.
@@ -42,7 +42,7 @@ def corrections(seeds: Sequence[bytes], plan: Plan) -> Iterator[bytes]:
     state = correction_digest(plan)
     for request in plan.requests:
         for part in _correct(request, streams):
-            data = memoryview(np.ascontiguousarray(part.numpy()).view(np.uint8).reshape(-1))
+            data = np.ascontiguousarray(part.numpy()).reshape(-1).view(np.uint8).data
             state.update(data)
             yield from (bytes(data[start : start + CHUNK_BYTES]) for start in range(0, len(data), CHUNK_BYTES))
     yield state.digest()

@@ -14,7 +14,7 @@ from mpc_infer.errors import InternalError
 from mpc_infer.evidence.transcript import Transcript
 
 
-class Opening(crypten.communicator.Communicator):
+class Opening(crypten.communicator.Communicator):  # type: ignore[misc]
     """What CrypTen's protocols call when all parties open values: sums, or XORs, of everybody's share.
 
     The one collective that our operators need is all_reduce. The others stay refused by the base class, and objects
@@ -56,9 +56,10 @@ class Opening(crypten.communicator.Communicator):
 
     def _open(self, tensors: Sequence[torch.Tensor], combine: np.ufunc) -> list[torch.Tensor]:
         parts = [tensor.detach().numpy() for tensor in tensors]
-        flat = np.concatenate([part.reshape(-1) for part in parts]) if len(parts) > 1 else np.ascontiguousarray(parts[0])
+        joined = len(parts) > 1
+        flat = np.concatenate([part.reshape(-1) for part in parts]) if joined else np.ascontiguousarray(parts[0])
         opened = torch.from_numpy(self._combine(flat, combine))
-        if len(parts) == 1:
+        if not joined:
             return [opened]
         pieces = torch.split(opened, [tensor.numel() for tensor in tensors])
         return [piece.reshape(tensor.shape) for piece, tensor in zip(pieces, tensors, strict=True)]
@@ -78,10 +79,10 @@ class LinkOpening(Opening):
 
     def _combine(self, flat: Array, combine: np.ufunc) -> Array:
         shares = self._link.exchange(flat)
-        opened = combine(shares[0], shares[1])
+        opened: Array = combine(shares[0], shares[1])
         for share in shares[2:]:
             combine(opened, share, out=opened)
-        self._transcript.add(self._step, memoryview(opened.reshape(-1)).cast("B"))
+        self._transcript.add(self._step, opened.reshape(-1).view(np.uint8).data)
         self._step += 1
         return opened
 

@@ -40,7 +40,8 @@ def _ring_element(size: Any, ring_size: int = 2**64, generator: Any = None, **_:
     """In place of CrypTen's generate_random_ring_element: every draw names one of our streams."""
     if generator is None or ring_size != 2**64:
         raise InternalError("CrypTen drew randomness that no protocol here plans")
-    return generator.draw(tuple(size))
+    drawn: torch.Tensor = generator.draw(tuple(size))
+    return drawn
 
 
 def _kbit_tensor(size: Any, bitlength: int | None = None, generator: Any = None, **_: object) -> torch.Tensor:

@@ -23,7 +23,7 @@ def linear(_: Mapping[str, Any], inputs: list[Any]) -> Any:
 
 def matmul(_: Mapping[str, Any], inputs: list[Any]) -> Any:
     """As numpy.matmul. 2 rounds."""
-    return _product(beaver.matmul, *inputs, None)
+    return _product(beaver.matmul, inputs[0], inputs[1], None)
 
 
 def add(_: Mapping[str, Any], inputs: list[Any]) -> Any:

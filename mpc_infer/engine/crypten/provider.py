@@ -61,7 +61,7 @@ class Provider:
         if first:
             masked += 1 << OFFSET_BITS
         opened = communicator.all_reduce(masked)
-        result = (opened >= 0).long().mul_(mask_top).bitwise_left_shift_(64 - bits).sub_(mask_shifted)
+        result: torch.Tensor = (opened >= 0).long().mul_(mask_top).bitwise_left_shift_(64 - bits).sub_(mask_shifted)
         if first:
             result += logical_shift(opened, bits).sub_(1 << (OFFSET_BITS - bits))
         return result

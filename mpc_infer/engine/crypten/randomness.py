@@ -27,7 +27,7 @@ class ZeroGenerator:
 
 
 def neighbour_generators(pairs: PairSeeds) -> tuple[StreamGenerator, StreamGenerator]:
-    """The streams shared with the previous and with the next party: what one adds to a sharing of zero, the other takes away.
+    """Streams shared with the previous and the next party: what one adds to a sharing of zero, the other takes away.
 
     With two parties both are shared with the same peer, in the two directions.
     """

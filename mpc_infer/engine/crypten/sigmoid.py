@@ -1,7 +1,7 @@
 """Sigmoid from CrypTen's comparison, product and square.
 
-CrypTen's own (limit of (1 - x/2^8)^(2^8) and three Newton steps from 0.75, at 16 bits) is off by 2.9e-3 at zero, and returns
-garbage where |x| > 512. This one is off by less than 1e-4 everywhere that fixed point reaches.
+CrypTen's own (limit of (1 - x/2^8)^(2^8) and three Newton steps from 0.75, at 16 bits) is off by 2e-3 at zero, and
+returns garbage where |x| > 512. This one is off by less than 1e-4 everywhere that fixed point reaches.
 
 With t = min(|x|, 16) / 64, at 24 fractional bits::
 
@@ -76,7 +76,8 @@ def _reciprocal(d: torch.Tensor) -> torch.Tensor:
 
 
 def _add_public(share: torch.Tensor, constant: int) -> torch.Tensor:
-    return _unscaled(share).add(constant).share
+    added: torch.Tensor = _unscaled(share).add(constant).share
+    return added
 
 
 def _product(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
