@@ -28,16 +28,25 @@ class LaneHost:
         kill_grace_s: seconds past a request's deadline until a lane that does not answer is killed.
         max_waiting: requests that may wait for their turn.
         max_models: models that the worker keeps.
+        max_material: batches of material that the worker keeps.
     """
 
     def __init__(
-        self, number: int, setup: Callable[[], Message], *, kill_grace_s: float, max_waiting: int, max_models: int
+        self,
+        number: int,
+        setup: Callable[[], Message],
+        *,
+        kill_grace_s: float,
+        max_waiting: int,
+        max_models: int,
+        max_material: int,
     ) -> None:
         self.number = number
         self._setup = setup
         self._grace_s = kill_grace_s
         self._max_waiting = max_waiting
         self._max_models = max_models
+        self._max_material = max_material
         self._turn = asyncio.Lock()
         self._waiting = 0
         self._ready = asyncio.Event()
@@ -47,6 +56,8 @@ class LaneHost:
         self._answers: dict[int, asyncio.Future[Message]] = {}
         self._next_number = 1
         self._models: OrderedDict[bytes, None] = OrderedDict()
+        self.material: OrderedDict[bytes, tuple[bytes, int]] = OrderedDict()
+        """Material id to the model hash and rows that it was made for: what the worker holds."""
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -124,6 +135,12 @@ class LaneHost:
             oldest, _ = self._models.popitem(last=False)
             await self.ask(Message("unload", blobs={"model": oldest}), seconds)
 
+    def keep_material(self, material_id: bytes, made_for: tuple[bytes, int]) -> None:
+        """Note what the worker holds; like the worker, forget the oldest when there is too much."""
+        self.material[material_id] = made_for
+        while len(self.material) > self._max_material:
+            self.material.popitem(last=False)
+
     async def ask(self, message: Message, seconds: float) -> Message:
         """Send a request and wait for its answer. The caller holds the turn.
 
@@ -195,6 +212,7 @@ class LaneHost:
         reader, self._writer = await asyncio.open_connection(sock=ours)
         try:
             self._models.clear()
+            self.material.clear()
             self.tell(self._setup())
             async with asyncio.timeout(START_SECONDS):
                 raise_error(await read_frame(reader))
