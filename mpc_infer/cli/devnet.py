@@ -41,21 +41,15 @@ def init(directory: Path, parties: int, lanes: int, chain: str, hosts: str, as_j
 @network_options
 def up(directory: Path, parties: int, lanes: int, chain: str) -> None:
     """Run a network in DIRECTORY until Ctrl-C, making it first if there is none."""
-    import signal
-    from itertools import chain as joined
-
     from mpc_infer.devnet import Devnet
+    from mpc_infer.devnet.init import DATA_OWNER, OWNER
 
-    with ending_in_order():
-        net = Devnet(directory, parties=parties, lanes=lanes, chain=chain, progress=say)
-        with net:
-            for name in joined(["model-owner", "data-owner"]):
-                say(f"{name}: mpc-infer infer --config {net.client(name)} ...")
-            say("running; Ctrl-C ends it")
-            while True:
-                for role in net.roles:
-                    role.check()
-                signal.sigtimedwait([], 1.0)
+    with ending_in_order(), Devnet(directory, parties=parties, lanes=lanes, chain=chain, progress=say) as net:
+        for name in (OWNER, DATA_OWNER):
+            say(f"{name}: export MPC_INFER_CLIENT={net.client(name)}")
+        say(f"chain: {net.rpc_url}")
+        say("running; Ctrl-C ends it")
+        net.watch()
 
 
 @devnet.command()

@@ -1,6 +1,7 @@
 """A whole network on this machine: every role its own process, started by the command an operator would use."""
 
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,7 @@ from mpc_infer.devnet.topology import Topology, loopback
 from mpc_infer.errors import ConfigError
 
 START_SECONDS = 90.0
+WATCH_SECONDS = 0.5
 CHAIN, DEALER, COORDINATOR = "chain", "dealer", "coordinator"
 
 
@@ -136,6 +138,17 @@ class Devnet:
             probe = Probe(self.layout, self.network, name)
             wait_until(probe, [self.role(name)], START_SECONDS, name)
             self._progress(f"{name} serves")
+
+    def watch(self) -> None:
+        """Block as long as every role lives.
+
+        Raises:
+            Unavailable: a role ended, with the end of its log.
+        """
+        while True:
+            for role in self.roles:
+                role.check()
+            time.sleep(WATCH_SECONDS)
 
     def restart(self, name: str) -> None:
         """Start a role again, after a stop or a kill, and wait until it serves."""
