@@ -8,18 +8,24 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from mpc_infer.client.request import Prepared
-from mpc_infer.encoding import ADDRESS_BYTES, same_digest, to_address
-from mpc_infer.errors import InternalError, InvalidRequest, OpeningMismatch, ReceiptInvalid, ReceiptSignatureInvalid
+from mpc_infer.encoding import same_digest
+from mpc_infer.errors import (
+    BadSignature,
+    InternalError,
+    InvalidRequest,
+    OpeningMismatch,
+    ReceiptInvalid,
+    ReceiptSignatureInvalid,
+)
 from mpc_infer.evidence import eip712, merkle
 from mpc_infer.evidence.eip712 import Delivery
 from mpc_infer.evidence.receipt import OutputOpenings, PartySignature, ShareOpening, SignedReceipt
 from mpc_infer.evidence.verify import verify_signatures
 from mpc_infer.ids import SessionId
+from mpc_infer.rpc.messages import sealed_from, signature_from
 from mpc_infer.rpc.status import error_of
 from mpc_infer.sharing import (
-    Sealed,
     SealingKey,
-    Suite,
     combine,
     decode_tensors,
     open_commitment,
@@ -105,7 +111,7 @@ def read_receipt(signed: common_pb2.SignedReceipt) -> SignedReceipt:
     """A receipt from its message, unverified.
 
     Raises:
-        ReceiptSignatureInvalid: a signer is not an address.
+        ReceiptSignatureInvalid: a length is wrong.
         InvalidRequest: the words are malformed.
     """
     return SignedReceipt(eip712.Receipt.from_words(signed.receipt), read_signatures(signed.signatures))
@@ -115,11 +121,12 @@ def read_signatures(signatures: Sequence[common_pb2.Signature]) -> tuple[PartySi
     """Signatures from their messages, unverified.
 
     Raises:
-        ReceiptSignatureInvalid: a signer is not an address.
+        ReceiptSignatureInvalid: a length is wrong.
     """
-    if any(len(each.signer) != ADDRESS_BYTES for each in signatures):
-        raise ReceiptSignatureInvalid(f"a signer is not an address of {ADDRESS_BYTES} bytes")
-    return tuple((to_address(each.signer), each.signature) for each in signatures)
+    try:
+        return tuple(signature_from(each) for each in signatures)
+    except BadSignature as error:
+        raise ReceiptSignatureInvalid(error.message) from error
 
 
 def _openings(prepared: Prepared, job: coordinator_pb2.Job, receipt: SignedReceipt) -> tuple[ShareOpening, ...]:
@@ -147,9 +154,8 @@ def _received(prepared: Prepared, job: coordinator_pb2.Job) -> Sequence[common_p
 
 def _unsealed(key: SealingKey, box: common_pb2.SealedBox, context: bytes) -> common_pb2.Opening:
     try:
-        sealed = Sealed(Suite(box.suite), box.key_id, box.ciphertext)
-        return common_pb2.Opening.FromString(key.unseal(sealed, context))
-    except (ValueError, DecodeError) as error:
+        return common_pb2.Opening.FromString(key.unseal(sealed_from(box), context))
+    except DecodeError as error:
         raise InvalidRequest(f"a sealed output is malformed: {error}") from error
 
 

@@ -32,6 +32,8 @@ ANSWER_GRACE_S = 3.0
 STALE_FACTS = (ModelInactive, ModelNotFound, PartySetMismatch, SealingFailed)
 TERMINAL = (coordinator_pb2.JOB_STATE_ANCHORED, coordinator_pb2.JOB_STATE_FAILED)
 RECONNECT_S = 0.25
+LONGEST_S = 3600.0
+"""Parties refuse a deadline that is further ahead."""
 UNFINISHED = ("ACCEPTED", "RUNNING")
 
 
@@ -72,8 +74,8 @@ class Jobs:
             ModelNotFound: the name has no active version.
         """
         started = time.monotonic()
-        if not 0 < deadline_s <= 86_400:
-            raise InvalidRequest(f"deadline_s is {deadline_s}", remedy="give between 0 and 86400 seconds")
+        if not 0 < deadline_s <= LONGEST_S:
+            raise InvalidRequest(f"deadline_s is {deadline_s}", remedy=f"give at most {LONGEST_S:.0f} seconds")
         network, facts = await asyncio.gather(self._core.facts.network(), self._core.facts.model(model))
         manifest = facts.manifest
         rings = encode_inputs(manifest.inputs, inputs, manifest.frac_bits)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mpc_infer.chain.records import ModelStatus, TxResult
 from mpc_infer.client.core import Core
-from mpc_infer.client.request import box_message, signature_message
+from mpc_infer.client.request import signature_message
 from mpc_infer.encoding import address_bytes, same_digest, to_address
 from mpc_infer.errors import BadSignature, InvalidRequest, ModelNotFound, PartySetMismatch
 from mpc_infer.evidence.eip712 import ModelHolding, ModelPublication, check_signer
@@ -16,6 +16,7 @@ from mpc_infer.graph.onnx_import import ImportedModel, import_onnx
 from mpc_infer.ids import Address, ModelHash
 from mpc_infer.model.manifest import Manifest
 from mpc_infer.model.package import ModelPackage, PartyKeys, package_model
+from mpc_infer.rpc.messages import sealed_to
 from mpc_infer.v1 import coordinator_pb2
 
 PUBLISH_TIMEOUT_S = 120.0
@@ -135,7 +136,7 @@ class Owner:
         message = coordinator_pb2.PublishModelRequest(
             manifest=package.manifest.to_bytes(),
             graph=package.graph.to_bytes(),
-            sealed_shares=[box_message(sealed) for sealed in package.sealed_shares],
+            sealed_shares=[sealed_to(sealed) for sealed in package.sealed_shares],
             owner_signature=signature_message(self._core.signer, ModelPublication(model_hash).digest(domain)),
         )
         answer = await self._core.door.call("PublishModel", message, time.monotonic() + PUBLISH_TIMEOUT_S)

@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpc_infer.client.facts import ModelFacts, NetworkFacts, PartyFacts
-from mpc_infer.encoding import address_bytes
 from mpc_infer.evidence import eip712, merkle
 from mpc_infer.evidence.eip712 import Delivery
 from mpc_infer.identity.signer import Signer
 from mpc_infer.ids import JobId
+from mpc_infer.rpc.messages import sealed_to, sealing_key_to, signature_to
 from mpc_infer.sharing import (
-    Sealed,
     SealingKey,
     Suite,
     encode_tensors,
@@ -69,7 +68,7 @@ class _Recipient:
         commitment = share_commitment(salt, input_context(self.job_id, model_hash, address), data)
         context = sealed_input_context(self.job_id, model_hash, address)
         sealed = seal(join_opening(salt, data), self.party.sealing_key, context)
-        return commitment, box_message(sealed)
+        return commitment, sealed_to(sealed)
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ def prepare(order: Order, network: NetworkFacts, domain: eip712.Domain, owner: S
         owner_signature=signature_message(owner, digest),
         input_commitments=commitments,
         sealed_inputs=sealed,
-        result_key=_public(result_key),
+        result_key=None if result_key is None else sealing_key_to(result_key.public),
         detach=order.detach,
     )
     return Prepared(request, digest, message, network, order.model, result_key)
@@ -137,22 +136,6 @@ def _sealed_shares(
     return commitments, boxes
 
 
-def box_message(sealed: Sealed) -> common_pb2.SealedBox:
-    """A sealed message as it is sent."""
-    suite = _wire_suite(sealed.suite)
-    return common_pb2.SealedBox(suite=suite, key_id=sealed.key_id, ciphertext=sealed.ciphertext)
-
-
 def signature_message(signer: Signer, digest: bytes) -> common_pb2.Signature:
     """Sign a digest."""
-    return common_pb2.Signature(signer=address_bytes(signer.address), signature=signer.sign_digest(digest))
-
-
-def _wire_suite(suite: Suite) -> str:
-    return f"SEALING_SUITE_{suite.name}"
-
-
-def _public(key: SealingKey | None) -> common_pb2.SealingKey | None:
-    if key is None:
-        return None
-    return common_pb2.SealingKey(suite=_wire_suite(key.public.suite), public_key=key.public.data)
+    return signature_to(signer.address, signer.sign_digest(digest))

@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 
-from mpc_infer.encoding import ADDRESS_BYTES, digest, same_digest, to_address
+from mpc_infer.encoding import digest, same_digest
 from mpc_infer.errors import BadSignature, DeadlineExpired, InvalidRequest, NotPermitted, PartySetMismatch
 from mpc_infer.evidence import eip712, merkle
 from mpc_infer.ids import Address, JobId, PartySetId
-from mpc_infer.sharing.sealing import SealingPublicKey, Suite
+from mpc_infer.rpc.messages import sealed_from, sealing_key_from, signature_from
 from mpc_infer.v1 import common_pb2, coordinator_pb2
 
 MAX_ROWS = 1 << 16
-MAX_AHEAD_MS = 24 * 3600 * 1000
+MAX_AHEAD_MS = 3600 * 1000
 DIGEST_BYTES = 32
 
 
@@ -50,7 +50,7 @@ class Rules:
         1. the request is well formed, for this party set, sent by its owner over the owner's own connection;
         2. the owner signed it;
         3. there is a commitment and a sealed share per party, and the commitments lead to the request's root;
-        4. the deadline lies ahead, and within a day;
+        4. the deadline lies ahead, and within an hour;
         5. a key for the result is there if and only if the parties shall seal it, and is the one that was signed.
 
         Args:
@@ -94,9 +94,10 @@ def submission_digest(message: coordinator_pb2.SubmitJobRequest) -> bytes:
 
 
 def _check_signature(signature: common_pb2.Signature, request_digest: bytes, owner: Address) -> None:
-    if len(signature.signer) != ADDRESS_BYTES or to_address(signature.signer) != owner:
+    signer, data = signature_from(signature)
+    if signer != owner:
         raise BadSignature("the signature is not by the request's owner")
-    eip712.check_signer(request_digest, signature.signature, owner)
+    eip712.check_signer(request_digest, data, owner)
 
 
 def _check_shares(message: coordinator_pb2.SubmitJobRequest, request: eip712.JobRequest, parties: int) -> None:
@@ -105,8 +106,8 @@ def _check_shares(message: coordinator_pb2.SubmitJobRequest, request: eip712.Job
     if any(len(commitment) != DIGEST_BYTES for commitment in message.input_commitments):
         raise InvalidRequest(f"an input commitment has {DIGEST_BYTES} bytes")
     for box in message.sealed_inputs:
-        if box.suite not in (1, 2) or len(box.key_id) != DIGEST_BYTES or not box.ciphertext:
-            raise InvalidRequest("a sealed share names no suite or key, or is empty")
+        if not sealed_from(box).ciphertext:
+            raise InvalidRequest("a sealed share is empty")
     if not same_digest(merkle.root(tuple(message.input_commitments)), request.input_root):
         raise InvalidRequest("the input commitments do not lead to the request's inputRoot")
 
@@ -115,7 +116,7 @@ def _check_deadline(request: eip712.JobRequest, now_ms: int) -> None:
     if request.deadline <= now_ms:
         raise DeadlineExpired("the request's deadline has passed", remedy="submit a new job, and check the clock")
     if request.deadline > now_ms + MAX_AHEAD_MS:
-        raise InvalidRequest("the request's deadline is more than a day ahead")
+        raise InvalidRequest("the request's deadline is more than an hour ahead")
 
 
 def _check_result_key(message: coordinator_pb2.SubmitJobRequest, request: eip712.JobRequest) -> None:
@@ -123,8 +124,7 @@ def _check_result_key(message: coordinator_pb2.SubmitJobRequest, request: eip712
         if message.HasField("result_key"):
             raise InvalidRequest("with delivery COORDINATOR there is no result key")
         return
-    key = message.result_key
-    if key.suite not in (1, 2) or not key.public_key:
+    if not message.HasField("result_key"):
         raise InvalidRequest("with delivery CLIENT the request must carry a result key")
-    if not same_digest(SealingPublicKey(Suite(key.suite), key.public_key).key_id, request.result_key):
+    if not same_digest(sealing_key_from(message.result_key).key_id, request.result_key):
         raise InvalidRequest("the result key is not the one that the owner signed")

@@ -17,11 +17,12 @@ from mpc_infer.chain.records import AnchorRecord, TxResult
 from mpc_infer.clock import Clock
 from mpc_infer.coordinator.ledger import Ledger
 from mpc_infer.coordinator.parties import PartyDoor, on_all
-from mpc_infer.encoding import ADDRESS_BYTES, same_digest, to_address
+from mpc_infer.encoding import same_digest
 from mpc_infer.errors import BadSignature, InternalError, InvalidRequest, MpcInferError
 from mpc_infer.evidence import merkle
 from mpc_infer.evidence.eip712 import BatchRoot, Domain, check_signer
 from mpc_infer.ids import PartySetId
+from mpc_infer.rpc.messages import SIGNATURE_BYTES, signature_from
 from mpc_infer.store import BatchRecord, BatchState
 from mpc_infer.telemetry import Log
 from mpc_infer.v1 import party_pb2
@@ -30,7 +31,6 @@ _LOG = Log("coordinator.anchoring")
 SIGN_TIMEOUT_S = 20.0
 FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 30.0
-SIGNATURE_BYTES = 65
 
 
 class Anchor(Protocol):
@@ -183,7 +183,7 @@ def _found(known: AnchorRecord) -> TxResult:
 def _check_root(party: PartyDoor, answer: party_pb2.SignRootResponse, root: bytes, digest: bytes) -> None:
     if not same_digest(answer.root, root):
         raise InvalidRequest(f"party {party.index} signed another root", party=party.index)
-    signature = answer.signature
-    if len(signature.signer) != ADDRESS_BYTES or to_address(signature.signer) != party.address:
+    signer, signature = signature_from(answer.signature)
+    if signer != party.address:
         raise BadSignature(f"party {party.index} signed in another name", party=party.index)
-    check_signer(digest, signature.signature, party.address)
+    check_signer(digest, signature, party.address)

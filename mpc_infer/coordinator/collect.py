@@ -5,11 +5,12 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from mpc_infer.coordinator.session import Run
-from mpc_infer.encoding import ADDRESS_BYTES, same_digest, to_address
+from mpc_infer.encoding import same_digest
 from mpc_infer.errors import BadSignature, CommitmentMismatch, InvalidRequest, MpcInferError, ReceiptDisagreement
 from mpc_infer.evidence import eip712, merkle
 from mpc_infer.evidence.eip712 import Delivery, Receipt
 from mpc_infer.ids import Address
+from mpc_infer.rpc.messages import signature_from
 from mpc_infer.sharing import combine, decode_tensors, encode_tensors, open_commitment, output_context
 from mpc_infer.v1 import common_pb2, coordinator_pb2, party_pb2
 
@@ -90,9 +91,10 @@ def _check_receipt(words: bytes, run: Run) -> Receipt:
 
 def _check_signature(index: int, signature: common_pb2.Signature, digest: bytes, member: Address) -> None:
     try:
-        if len(signature.signer) != ADDRESS_BYTES or to_address(signature.signer) != member:
+        signer, data = signature_from(signature)
+        if signer != member:
             raise BadSignature("it names another signer")
-        eip712.check_signer(digest, signature.signature, member)
+        eip712.check_signer(digest, data, member)
     except BadSignature as error:
         message = f"party {index} did not sign the receipt that it returned: {error.message}"
         raise ReceiptDisagreement(message, party=index) from error

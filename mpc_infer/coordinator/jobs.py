@@ -35,7 +35,7 @@ from mpc_infer.v1 import common_pb2, coordinator_pb2
 
 _LOG = Log("coordinator.jobs")
 LAST_WORDS_S = 0.5
-"""A session is given up so long before the job's deadline (or a tenth of what is left, if that is shorter), so that
+"""A session is given up so long before the job's deadline (or a twentieth of what is left, if that is shorter), so that
 the owner hears in time whose fault it was."""
 
 
@@ -257,7 +257,7 @@ def _new(job: AcceptedJob, clock: Clock) -> NewJob:
 
 
 def _cutoff(left_s: float) -> float:
-    return left_s - min(LAST_WORDS_S, left_s / 10)
+    return left_s - min(LAST_WORDS_S, left_s / 20)
 
 
 async def _stored(job_id: JobId, live: Live, task: "asyncio.Task[coordinator_pb2.Job]") -> coordinator_pb2.Job:

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
+import grpc
+
 from mpc_infer.coordinator.config import CoordinatorConfig, PartySection
 from mpc_infer.errors import PartySetMismatch, Unavailable
 from mpc_infer.identity.tls import TlsCredentials
@@ -33,6 +35,9 @@ class PartyDoor(Protocol):
         Raises:
             MpcInferError: the party's error, or Unavailable.
         """
+
+    async def watch(self, lost: Callable[[], None]) -> None:
+        """Tell whenever the connection is lost, for ever."""
 
     async def close(self) -> None:
         """Give the connection back."""
@@ -65,6 +70,18 @@ class GrpcParty:
         """
         with translated(f"party {self._index}"):
             return await getattr(self._stub, method)(request, timeout=timeout_s)
+
+    async def watch(self, lost: Callable[[], None]) -> None:
+        """Keep the connection up and tell when it is lost: the body of a background task.
+
+        Args:
+            lost: called whenever a connection that was there is there no more; the party may have been restarted.
+        """
+        while True:
+            state = self._channel.get_state(try_to_connect=True)
+            await self._channel.wait_for_state_change(state)
+            if state is grpc.ChannelConnectivity.READY:
+                lost()
 
     async def close(self) -> None:
         """Close the channel."""

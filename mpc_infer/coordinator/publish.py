@@ -5,17 +5,17 @@ from dataclasses import dataclass
 
 from mpc_infer.coordinator.ledger import Ledger
 from mpc_infer.coordinator.parties import PartyDoor, on_all
-from mpc_infer.encoding import ADDRESS_BYTES, address_bytes, same_digest, to_address
+from mpc_infer.encoding import same_digest
 from mpc_infer.errors import BadSignature, InvalidRequest, ModelNotFound, NotPermitted, PartySetMismatch
 from mpc_infer.evidence.eip712 import Domain, ModelHolding, ModelPublication, check_signer
 from mpc_infer.graph.ir import Graph
 from mpc_infer.ids import Address, ModelHash, PartySetId
 from mpc_infer.model.manifest import Manifest
+from mpc_infer.rpc.messages import SIGNATURE_BYTES, signature_from, signature_to
 from mpc_infer.store import CoordinatorStore, ModelListing
 from mpc_infer.v1 import common_pb2, coordinator_pb2, party_pb2
 
 INSTALL_TIMEOUT_S = 60.0
-SIGNATURE_BYTES = 65
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,7 @@ class Publisher:
 
     def _signed(self, signatures: Sequence[bytes]) -> list[common_pb2.Signature]:
         return [
-            common_pb2.Signature(signer=address_bytes(party.address), signature=signature)
-            for party, signature in zip(self.parties, signatures, strict=True)
+            signature_to(party.address, signature) for party, signature in zip(self.parties, signatures, strict=True)
         ]
 
 
@@ -101,7 +100,8 @@ def _holdings(store: CoordinatorStore, model_hash: ModelHash) -> list[bytes] | N
     return [joined[start : start + SIGNATURE_BYTES] for start in range(0, len(joined), SIGNATURE_BYTES)]
 
 
-def _check_holding(party: PartyDoor, signature: common_pb2.Signature, digest: bytes) -> None:
-    if len(signature.signer) != ADDRESS_BYTES or to_address(signature.signer) != party.address:
+def _check_holding(party: PartyDoor, holding: common_pb2.Signature, digest: bytes) -> None:
+    signer, signature = signature_from(holding)
+    if signer != party.address:
         raise BadSignature(f"party {party.index} signed its holding in another name", party=party.index)
-    check_signer(digest, signature.signature, party.address)
+    check_signer(digest, signature, party.address)

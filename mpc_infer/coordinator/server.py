@@ -122,6 +122,8 @@ async def _start(
     async def anchored(_: BatchRecord) -> None:
         await board.all_changed()
 
+    for party in parties:
+        owned.start(party.watch(stock.drop_all), f"watch-{party.index}")
     owned.start(head.poll(), "head")
     owned.start(keeper.run(), "material")
     owned.start(anchoring.run(anchored), "anchoring")

@@ -15,6 +15,7 @@ from mpc_infer.encoding import address_bytes
 from mpc_infer.errors import InvalidRequest, JobNotFound
 from mpc_infer.evidence import merkle
 from mpc_infer.ids import Address, JobId
+from mpc_infer.rpc.messages import signature_to
 from mpc_infer.store import BatchRecord, BatchState, CoordinatorStore, JobRecord, ReceiptRecord
 from mpc_infer.v1 import common_pb2, coordinator_pb2
 
@@ -162,10 +163,7 @@ def _inclusion(record: ReceiptRecord, batch: BatchRecord, members: tuple[Address
         size=len(batch.digests),
         path=merkle.inclusion_path(batch.digests, index),
         root=batch.root,
-        signatures=[
-            common_pb2.Signature(signer=address_bytes(member), signature=signature)
-            for member, signature in zip(members, signatures, strict=True)
-        ],
+        signatures=[signature_to(member, signature) for member, signature in zip(members, signatures, strict=True)],
         transaction=batch.transaction or b"",
         block=batch.block or 0,
         gas_used=batch.gas_used or 0,
