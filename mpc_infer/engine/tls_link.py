@@ -109,7 +109,7 @@ class TlsLink:
 
     def exchange(self, array: Array) -> list[Array]:
         """One round of arrays of the same type and shape (see `Link.exchange`)."""
-        array = np.ascontiguousarray(array)
+        array = np.asarray(array, order="C")
         expected = self._expect_array(array)
         header = Header(Kind.DATA, self.rank, expected.dtype, self._session_id, self._step, array.shape, array.nbytes)
         frame = b"".join((header.to_bytes(), _bytes_of(array)))

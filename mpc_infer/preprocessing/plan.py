@@ -1,10 +1,9 @@
 """The plan: which correlated randomness one evaluation takes, in order. It is what the dealer learns."""
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 
-from mpc_infer.encoding import DIGEST_BYTES, canonical_json, digest
+from mpc_infer.encoding import DIGEST_BYTES, canonical_json, digest, parse_json
 from mpc_infer.errors import InvalidRequest, MessageTooLarge
 from mpc_infer.preprocessing.requests import Request, from_json, to_json, words
 
@@ -126,10 +125,7 @@ def check_limits(plan: Plan, limits: PlanLimits) -> None:
 
 
 def _read(data: bytes) -> Plan:
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequest("a plan is not JSON") from error
+    value = parse_json(data, max_bytes=MAX_PLAN_BYTES)
     if not isinstance(value, dict) or set(value) != _FIELDS or value["schema"] != SCHEMA:
         raise InvalidRequest(f"a plan must have exactly the fields of {SCHEMA}")
     requests = value["requests"]

@@ -57,7 +57,7 @@ class Opening(crypten.communicator.Communicator):  # type: ignore[misc]
     def _open(self, tensors: Sequence[torch.Tensor], combine: np.ufunc) -> list[torch.Tensor]:
         parts = [tensor.detach().numpy() for tensor in tensors]
         joined = len(parts) > 1
-        flat = np.concatenate([part.reshape(-1) for part in parts]) if joined else np.ascontiguousarray(parts[0])
+        flat = np.concatenate([part.reshape(-1) for part in parts]) if joined else np.asarray(parts[0], order="C")
         opened = torch.from_numpy(self._combine(flat, combine))
         if not joined:
             return [opened]
