@@ -12,7 +12,8 @@ import time
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from mpc_infer.errors import ChainError, ChainUnavailable, ConfigError
+from mpc_infer.encoding import parse_json
+from mpc_infer.errors import ChainError, ChainUnavailable, ConfigError, InvalidRequest
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 _CHUNK = 64 * 1024
@@ -139,8 +140,8 @@ def _read(response: http.client.HTTPResponse, deadline: float) -> bytes:
 
 def _parsed(data: bytes) -> dict[str, Any]:
     try:
-        answer = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        answer = parse_json(data, max_bytes=MAX_ANSWER_BYTES)
+    except InvalidRequest as error:
         raise ChainError("the chain's node answered something that is not JSON") from error
     if not isinstance(answer, dict):
         raise ChainError("the chain's node answered something that is not JSON-RPC")

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mpc_infer.encoding import parse_json
 from mpc_infer.errors import InvalidRequest
 from mpc_infer.evidence.eip712 import Domain, JobRequest, Receipt
-from mpc_infer.evidence.fields import Fields, read_json, to_hex, write_json
+from mpc_infer.evidence.fields import Fields, to_hex, write_json
 from mpc_infer.evidence.merkle import MAX_PATH
 from mpc_infer.evidence.receipt import (
     Inclusion,
@@ -77,7 +78,7 @@ class Bundle:
         Raises:
             InvalidRequest: not JSON, a field missing, unknown or of the wrong form, or over a limit.
         """
-        return _bundle_from(Fields(read_json(data, MAX_FILE_BYTES), "the bundle"))
+        return _bundle_from(Fields(parse_json(data, max_bytes=MAX_FILE_BYTES), "the bundle"))
 
     def save(self, path: Path) -> None:
         """Write the file. It may hold openings: it is for the owner's eyes until the owner hands it on."""
