@@ -119,6 +119,8 @@ def test_a_checksummed_owner_is_accepted() -> None:
         ("plans", {"crypten": "short"}),
         ("plans", {"crypten": 1}),
         ("plans", []),
+        ("plans", {"": "01" * 32}),
+        ("plans", {"\ud800": "01" * 32}),
     ],
 )
 def test_one_wrong_field(key: str, value: Any) -> None:

@@ -10,7 +10,16 @@ from mpc_infer.graph import ImportedModel
 from mpc_infer.model.manifest import Manifest
 from mpc_infer.model.package import ModelPackage
 from mpc_infer.model.shares import open_model_share
-from mpc_infer.sharing import Ring, combine, decode, encode_tensors, join_opening, sealed_model_context
+from mpc_infer.sharing import (
+    Ring,
+    combine,
+    decode,
+    encode_tensors,
+    join_opening,
+    model_context,
+    sealed_model_context,
+    share_commitment,
+)
 from tests.unit.model.models import GRAPH, OWNER, Parties, imported, package
 
 
@@ -105,8 +114,6 @@ def test_a_truncated_share(length: int) -> None:
 )
 def test_an_owner_that_commits_to_something_else(share: bytes) -> None:
     """The commitment holds, and what it opens to is not a share of this graph."""
-    from mpc_infer.sharing import model_context, share_commitment
-
     parties = Parties(2)
     manifest, address, salt = package(parties).manifest, parties.addresses[0], bytes(32)
     context = model_context(manifest.graph_digest, manifest.owner, manifest.name, manifest.version, address)
