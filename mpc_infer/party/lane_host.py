@@ -90,13 +90,18 @@ class LaneHost:
         return self._ready.is_set()
 
     def check_room(self) -> None:
-        """Refuse before anything is spent when too many wait already.
+        """Refuse, before anything is spent, when the worker does not run or too many wait already.
 
         Raises:
-            Unavailable: the queue is full.
+            Unavailable: so it is.
         """
+        self._check_ready()
         if self._waiting >= self._max_waiting:
             raise Unavailable(f"lane {self.number} has {self._waiting} requests waiting", remedy="try again later")
+
+    def _check_ready(self) -> None:
+        if not self._ready.is_set():
+            raise Unavailable(f"lane {self.number} is not running", remedy="try again in a few seconds")
 
     def has_model(self, model_hash: bytes) -> bool:
         """Whether the worker holds a model; it counts as used now."""
@@ -110,7 +115,7 @@ class LaneHost:
         """Hold the lane: nobody else's requests come between.
 
         Raises:
-            Unavailable: the queue is full.
+            Unavailable: the queue is full, or the worker does not run.
             DeadlineExpired: the turn did not come in time.
         """
         self.check_room()
@@ -123,6 +128,7 @@ class LaneHost:
         finally:
             self._waiting -= 1
         try:
+            self._check_ready()
             yield
         finally:
             self._turn.release()
@@ -153,7 +159,7 @@ class LaneHost:
             SessionAborted: the worker died.
             DeadlineExpired: it did not answer.
         """
-        answer = await self._post(message, seconds)
+        answer = self._post(message)
         try:
             async with asyncio.timeout(max(seconds, 0) + self._grace_s):
                 return raise_error(await answer)
@@ -171,12 +177,10 @@ class LaneHost:
         if self._writer is not None and not self._writer.is_closing():
             self._writer.write(encode(message))
 
-    async def _post(self, message: Message, seconds: float) -> asyncio.Future[Message]:
-        try:
-            async with asyncio.timeout(max(seconds, 0)):
-                await self._ready.wait()
-        except TimeoutError as error:
-            raise Unavailable(f"lane {self.number} is not running", remedy="try again in a few seconds") from error
+    def _post(self, message: Message) -> asyncio.Future[Message]:
+        if not self._ready.is_set():
+            # Not waited for: a new life of the worker knows nothing of what this turn has given the old one.
+            raise SessionAborted(f"lane {self.number} of this party ended in mid-work")
         number, self._next_number = self._next_number, self._next_number + 1
         answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._answers[number] = answer
@@ -198,7 +202,8 @@ class LaneHost:
             try:
                 await self._live_once()
             except (OSError, MpcInferError, asyncio.IncompleteReadError) as error:
-                _LOG.error("lane failed", exception=error, lane=self.number)
+                if not self._closing:
+                    _LOG.error("lane failed", exception=error, lane=self.number)
             if not self._closing:
                 pause = _FIRST_PAUSE if loop.time() - started > 30 else min(2 * pause, _LONGEST_PAUSE)
                 _LOG.warning("lane ended, starting it anew", lane=self.number)
@@ -211,8 +216,6 @@ class LaneHost:
             self._process = await _spawn(theirs.fileno())
         reader, self._writer = await asyncio.open_connection(sock=ours)
         try:
-            self._models.clear()
-            self.material.clear()
             self.tell(self._setup())
             async with asyncio.timeout(START_SECONDS):
                 raise_error(await read_frame(reader))
@@ -235,6 +238,8 @@ class LaneHost:
 
     def _end_life(self) -> None:
         self._kill()
+        self._models.clear()
+        self.material.clear()
         if self._writer is not None:
             self._writer.close()
             self._writer = None
