@@ -21,6 +21,7 @@ from mpc_infer.ids import Address
 CHAIN_ID = 31337
 FUNDS_WEI = 10**24
 LOOPBACK = "127.0.0.1"
+ANYWHERE = "0.0.0.0"  # noqa: S104 - only where it is asked for
 _PR_SET_PDEATHSIG = 1
 _STOP_WITHIN_S = 5.0
 _ANVIL_TRIES = 3  # somebody else may take the port between our looking and anvil's binding
@@ -59,7 +60,8 @@ class DevChain:
     Args:
         kind: ``"anvil"``, ``"eth-tester"``, or ``"auto"``: anvil where it is found.
         funded: who owns coins from the start.
-        port: where to listen on loopback; 0 for any free port.
+        port: where to listen; 0 for any free port.
+        exposed: listen on every address, not on loopback alone: for a container, whose network decides who gets there.
         log: where the child's output goes; nowhere by default.
         state: a file in which anvil keeps its state over restarts.
     """
@@ -70,6 +72,7 @@ class DevChain:
         *,
         funded: Sequence[Address] = (),
         port: int = 0,
+        exposed: bool = False,
         log: Path | None = None,
         state: Path | None = None,
     ) -> None:
@@ -82,6 +85,7 @@ class DevChain:
         self._anvil = anvil
         self._funded = tuple(funded)
         self._port = port
+        self._exposed = exposed
         self._log = log
         self._state = state
         self._process: subprocess.Popen[bytes] | None = None
@@ -156,7 +160,15 @@ class DevChain:
                 output.close()
 
     def _anvil_command(self, anvil: Path, port: int) -> list[str]:
-        command = [str(anvil), "--host", LOOPBACK, "--port", str(port), "--chain-id", str(CHAIN_ID)]
+        command = [
+            str(anvil),
+            "--host",
+            ANYWHERE if self._exposed else LOOPBACK,
+            "--port",
+            str(port),
+            "--chain-id",
+            str(CHAIN_ID),
+        ]
         # Its own accounts have keys that everybody knows: one only, and without coins.
         command += ["--accounts", "1", "--balance", "0"]
         if self._state is not None:
@@ -165,7 +177,8 @@ class DevChain:
 
     def _eth_tester_command(self, port: int) -> list[str]:
         funded = [item for address in self._funded for item in ("--fund", address)]
-        return [sys.executable, "-m", "mpc_infer.chain.embedded_server", "--port", str(port), *funded]
+        place = ["--host", ANYWHERE, "--exposed"] if self._exposed else []
+        return [sys.executable, "-m", "mpc_infer.chain.embedded_server", "--port", str(port), *place, *funded]
 
     def _wait(self, deadline: float) -> None:
         rpc = JsonRpc(self.url, timeout_s=2.0)

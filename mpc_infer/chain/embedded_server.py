@@ -1,4 +1,4 @@
-"""The embedded chain over HTTP, on loopback only.
+"""The embedded chain over HTTP, on loopback unless it is told otherwise.
 
 ``python -m mpc_infer.chain.embedded_server --port 8545 --fund 0x...``
 """
@@ -74,18 +74,19 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-def serve_eth_tester(host: str, port: int, *, funded: Sequence[Address] = ()) -> None:
+def serve_eth_tester(host: str, port: int, *, funded: Sequence[Address] = (), exposed: bool = False) -> None:
     """Serve a fresh chain until the process is told to end (SIGTERM or SIGINT).
 
     Args:
         host: a loopback address: whoever can reach the chain can use it.
         port: where to listen; 0 for any free port.
         funded: who owns coins from the start.
+        exposed: allow any address, as inside a container, whose network decides who gets there.
 
     Raises:
         ConfigError: the address is not on loopback, or taken.
     """
-    if not ipaddress.ip_address(host).is_loopback:
+    if not exposed and not ipaddress.ip_address(host).is_loopback:
         raise ConfigError(f"a development chain listens on loopback only, not on {host}")
     dispatcher = Dispatcher(EmbeddedChain(funded))
     try:
@@ -111,10 +112,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8545)
     parser.add_argument("--fund", action="append", default=[], metavar="ADDRESS")
+    parser.add_argument("--exposed", action="store_true", help="allow a host that is not on loopback")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
-    serve_eth_tester(options.host, options.port, funded=options.fund)
+    serve_eth_tester(options.host, options.port, funded=options.fund, exposed=options.exposed)
 
 
 if __name__ == "__main__":

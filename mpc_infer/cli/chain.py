@@ -21,10 +21,16 @@ _log = telemetry.Log("cli.chain")
 
 
 class ChainSection(Section):
-    """Where the chain listens, what runs it, and who has money from the start."""
+    """Where the chain listens, what runs it, and who has money from the start.
+
+    Attributes:
+        exposed: listen on every address. Whoever reaches a development chain can do with it what they like: only for a
+            container whose network nobody else is on.
+    """
 
     listen: HostPort
     backend: Literal["auto", "anvil", "eth-tester"] = "auto"
+    exposed: bool = False
     fund: Annotated[tuple[HexAddress, ...], Field(max_length=100)] = ()
 
 
@@ -47,11 +53,13 @@ def serve(config_file: Path, log_level: str, log_json: bool) -> None:
     telemetry.configure(level=log_level, as_json=log_json)
     settings = settings_from(ChainConfig, read_toml(config_file), config_file).chain
     host, port = split_host_port(settings.listen)
-    if host not in ("127.0.0.1", "localhost"):
-        raise ConfigError(f"a development chain listens on loopback, not on {host}")
+    if not settings.exposed and host not in ("127.0.0.1", "localhost"):
+        raise ConfigError(
+            f"a development chain listens on loopback, not on {host}", remedy="set exposed = true if you must"
+        )
     funded = [to_address(address_bytes(Address(text))) for text in settings.fund]
     log, state = config_file.with_name("node.log"), config_file.with_name("anvil.json")
-    node = DevChain(settings.backend, funded=funded, port=port, log=log, state=state)
+    node = DevChain(settings.backend, funded=funded, port=port, exposed=settings.exposed, log=log, state=state)
     with ending_in_order(), node:
         _log.info("serving", backend=node.kind, url=node.url)
         while node.alive:

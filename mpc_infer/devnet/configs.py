@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from mpc_infer.chain.records import ContractAddresses
 from mpc_infer.devnet.toml import Table
-from mpc_infer.devnet.topology import Topology
+from mpc_infer.devnet.topology import LOOPBACK, Topology
 from mpc_infer.ids import Address, PartySetId
 
 Document = Mapping[str, Table | list[Table]]
@@ -62,8 +62,9 @@ class Network:
 
     def chain(self, backend: str) -> Document:
         """Configuration of the development chain."""
-        listen = self.topology.chain.listen
-        return {"chain": {"listen": listen, "backend": backend, "fund": list(self.members.funded)}}
+        place = self.topology.chain
+        own: Table = {"listen": place.listen, "backend": backend, "fund": list(self.members.funded)}
+        return {"chain": own if place.bind_host == LOOPBACK else {**own, "exposed": True}}
 
     def dealer(self) -> Document:
         """Configuration of the dealer."""
