@@ -8,7 +8,8 @@ import click
 from pydantic import Field
 
 from mpc_infer import telemetry
-from mpc_infer.chain.devchain import DevChain
+from mpc_infer.chain.devchain import LOOPBACK, DevChain
+from mpc_infer.chain.rpc import JsonRpc
 from mpc_infer.cli.options import ExistingFile, ending_in_order
 from mpc_infer.cli.serve import log_options
 from mpc_infer.encoding import address_bytes, to_address
@@ -17,6 +18,7 @@ from mpc_infer.ids import Address
 from mpc_infer.rpc.settings import HexAddress, HostPort, Section, read_toml, settings_from, split_host_port
 
 POLL_SECONDS = 0.2
+ANSWER_SECONDS = 5.0
 _log = telemetry.Log("cli.chain")
 
 
@@ -51,7 +53,7 @@ def chain() -> None:
 def serve(config_file: Path, log_level: str, log_json: bool) -> None:
     """Serve until SIGTERM or Ctrl-C: anvil where it is found, else eth-tester."""
     telemetry.configure(level=log_level, as_json=log_json)
-    settings = settings_from(ChainConfig, read_toml(config_file), config_file).chain
+    settings = _load(config_file)
     host, port = split_host_port(settings.listen)
     if not settings.exposed and host not in ("127.0.0.1", "localhost"):
         raise ConfigError(
@@ -65,3 +67,16 @@ def serve(config_file: Path, log_level: str, log_json: bool) -> None:
         while node.alive:
             time.sleep(POLL_SECONDS)
         raise ChainUnavailable(f"{node.kind} ended", remedy=f"see {log}")
+
+
+@chain.command()
+@click.option("--config", "config_file", type=ExistingFile, required=True, help="TOML file of the chain.")
+def health(config_file: Path) -> None:
+    """Ask the chain of this configuration, on this machine, whether it answers. Exit code 0 if it does."""
+    _, port = split_host_port(_load(config_file).listen)
+    number = JsonRpc(f"http://{LOOPBACK}:{port}", timeout_s=ANSWER_SECONDS).call("eth_blockNumber")
+    click.echo(f"serving, at block {int(str(number), 16)}")
+
+
+def _load(config_file: Path) -> ChainSection:
+    return settings_from(ChainConfig, read_toml(config_file), config_file).chain
