@@ -112,11 +112,11 @@ def check_limits(plan: Plan, limits: PlanLimits) -> None:
     Raises:
         InvalidRequest: says which limit.
     """
-    largest = max(max(words(request.drawn), words(request.corrected)) for request in plan.requests)
+    sizes = (max(words(request.drawn), words(request.corrected)) for request in plan.requests)
     for what, value, limit in (
         ("requests", len(plan.requests), limits.requests),
         ("parties", plan.parties, limits.parties),
-        ("words in one request", largest, limits.request_words),
+        ("words in one request", max(sizes, default=0), limits.request_words),
         ("bytes of corrections", plan.correction_bytes, limits.correction_bytes),
         ("multiplications", sum(request.work for request in plan.requests), limits.work),
     ):
@@ -129,7 +129,7 @@ def _read(data: bytes) -> Plan:
     if not isinstance(value, dict) or set(value) != _FIELDS or value["schema"] != SCHEMA:
         raise InvalidRequest(f"a plan must have exactly the fields of {SCHEMA}")
     requests = value["requests"]
-    if not isinstance(requests, list) or not requests:
+    if not isinstance(requests, list):
         raise InvalidRequest("a plan holds a list of requests")
     return Plan(
         engine=_text(value["engine"]),

@@ -53,7 +53,6 @@ def test_declared_bytes():
         ("frac_bits", 32),
         ("rounds", -1),
         ("bytes_sent", "1"),
-        ("requests", []),
         ("requests", {}),
         ("requests", [["wraps", [2]]]),
         ("requests", [["square"]]),
@@ -75,6 +74,10 @@ def test_declared_bytes():
 def test_anything_else_is_refused(field, value):
     with pytest.raises(InvalidRequest):
         Plan.from_bytes(changed(**{field: value}))
+
+
+def test_a_plan_may_need_nothing():
+    assert Plan.from_bytes(changed(requests=[])).correction_bytes == 32
 
 
 def test_unknown_and_missing_fields_are_refused():
