@@ -97,6 +97,13 @@ def test_changed_bytes_give_a_model_or_our_error(changes: list[tuple[int, int]])
     imported.graph.check()
 
 
+def test_a_name_that_is_not_utf8() -> None:
+    data = checked(dense_model())
+    assert b"relu_r" in data
+    with pytest.raises(CorruptModel, match="not UTF-8"):
+        import_onnx(data.replace(b"relu_r", b"relu_\xff"))
+
+
 def test_too_large_by_bytes_and_by_file(tmp_path: Path) -> None:
     data = checked(dense_model())
     path = tmp_path / "model.onnx"
