@@ -14,7 +14,7 @@ from mpc_infer.cli.options import Directory, ending_in_order, json_option, netwo
 from mpc_infer.cli.output import print_json
 
 if TYPE_CHECKING:
-    from mpc_infer.devnet import Devnet
+    from mpc_infer.devnet.demo import Place
     from mpc_infer.devnet.report import Report
 
 
@@ -32,21 +32,36 @@ def _directory(keep: Path | None) -> Iterator[Path]:
 @network_options
 @click.option("--engine", type=click.Choice(["crypten"]), default="crypten", show_default=True)
 @click.option("--keep", type=Directory, help="Leave keys, configuration, logs and receipts in this (new) directory.")
+@click.option("--network", type=Directory, help="Use a network that runs, by the clients' files in this directory.")
 @click.option("--stay", is_flag=True, help="Keep the network running afterwards, until Ctrl-C.")
 @json_option
-def demo(parties: int, lanes: int, chain: str, engine: str, keep: Path | None, stay: bool, as_json: bool) -> None:
+def demo(
+    parties: int,
+    lanes: int,
+    chain: str,
+    engine: str,
+    keep: Path | None,
+    network: Path | None,
+    stay: bool,
+    as_json: bool,
+) -> None:
     """Run a whole network on this machine: two models, private answers, verified receipts.
 
     Every role is a process of its own. Nothing is left behind, whatever ends the demo.
     """
-    from mpc_infer.devnet.demo import Settings, run_demo
+    from mpc_infer.devnet.attached import AttachedNetwork
+    from mpc_infer.devnet.demo import Settings, demonstrate, run_demo
 
+    show = partial(_show, as_json=as_json, stay=stay)
+    if network is not None:
+        demonstrate(AttachedNetwork(network), engine, say, show)
+        return
     with ending_in_order(), _directory(keep) as directory:
         settings = Settings(directory, parties=parties, lanes=lanes, chain=chain, engine=engine)
-        run_demo(settings, say, partial(_show, as_json=as_json, stay=stay))
+        run_demo(settings, say, show)
 
 
-def _show(report: "Report", net: "Devnet", *, as_json: bool, stay: bool) -> None:
+def _show(report: "Report", net: "Place", *, as_json: bool, stay: bool) -> None:
     """Print what the demo found; then stay, if asked."""
     from mpc_infer.devnet.report import print_report
 

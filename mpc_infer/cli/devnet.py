@@ -19,9 +19,7 @@ def devnet() -> None:
 @click.option("--hosts", type=click.Choice(["loopback", "compose"]), default="loopback", show_default=True)
 @click.option("--if-missing", is_flag=True, help="Leave a network that is there as it is.")
 @json_option
-def init(
-    directory: Path, parties: int, lanes: int, chain: str, hosts: str, if_missing: bool, as_json: bool
-) -> None:
+def init(directory: Path, parties: int, lanes: int, chain: str, hosts: str, if_missing: bool, as_json: bool) -> None:
     """Write keys, certificates and configuration of every role into DIRECTORY.
 
     With `--hosts compose` every role is its own machine, reached by its name: chain, dealer, coordinator, party0, ...
@@ -37,9 +35,12 @@ def init(
         topology = (compose if hosts == "compose" else loopback)(parties, lanes)
         network = initialise(layout, topology, chain=chain)
     if as_json:
-        print_json({"directory": str(layout.root), "party_set": network.party_set, "parties": len(network.members.parties)})
+        print_json(
+            {"directory": str(layout.root), "party_set": network.party_set, "parties": len(network.members.parties)}
+        )
         return
-    say(f"{layout.root}: {len(network.members.parties)} parties, a dealer, a coordinator, a chain, an operator and two clients")
+    count = len(network.members.parties)
+    say(f"{layout.root}: {count} parties, a dealer, a coordinator, a chain, an operator and two clients")
 
 
 @devnet.command()
@@ -61,18 +62,13 @@ def up(directory: Path, parties: int, lanes: int, chain: str) -> None:
 @devnet.command()
 @click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--rpc", "rpc_url", help="The chain's JSON-RPC endpoint, if not the configured one.")
-@click.option("--if-missing", is_flag=True, help="Do nothing where the party set is registered.")
-def contracts(directory: Path, rpc_url: str | None, if_missing: bool) -> None:
-    """Deploy the contracts of the network in DIRECTORY and register its parties, as its operator."""
+def contracts(directory: Path, rpc_url: str | None) -> None:
+    """Deploy the contracts of the network in DIRECTORY and register its parties, as its operator; once."""
     from mpc_infer.devnet.init import load
     from mpc_infer.devnet.layout import Layout
-    from mpc_infer.devnet.setup import is_set_up, set_up_contracts
+    from mpc_infer.devnet.setup import set_up_contracts
 
     layout = Layout(directory.resolve())
     network = load(layout)
-    place = rpc_url or network.client_rpc_url
-    if if_missing and is_set_up(network, place):
-        say(f"the party set {network.party_set} is registered")
-        return
-    set_up_contracts(layout, network, place)
+    set_up_contracts(layout, network, rpc_url or network.client_rpc_url)
     say(f"contracts deployed, {len(network.members.parties)} parties registered as {network.party_set}")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from mpc_infer.client import Client, InferenceResult
 from mpc_infer.devnet.devnet import Devnet
 from mpc_infer.devnet.init import DATA_OWNER, OWNER
-from mpc_infer.devnet.layout import private_directory
+from mpc_infer.devnet.layout import Layout, private_directory
 from mpc_infer.devnet.report import AnchorRun, ModelRun, Report
 from mpc_infer.devnet.training import TRAINERS, TrainedModel
 from mpc_infer.errors import ReceiptInvalid
@@ -62,7 +63,28 @@ class _Asked:
         return logits
 
 
-def run_demo(settings: Settings, progress: Progress, show: Callable[[Report, Devnet], None]) -> None:
+class Place(Protocol):
+    """A network that runs, as the demo sees it."""
+
+    @property
+    def layout(self) -> Layout:
+        """Where its files lie."""
+
+    @property
+    def rpc_url(self) -> str:
+        """The chain."""
+
+    def client(self, name: str) -> Path:
+        """Configuration file of a client."""
+
+    def watch(self) -> None:
+        """Stay until Ctrl-C."""
+
+
+Show = Callable[[Report, Place], None]
+
+
+def run_demo(settings: Settings, progress: Progress, show: Show) -> None:
     """Run the whole demo on a network of its own, and leave no process behind.
 
     Args:
@@ -73,11 +95,20 @@ def run_demo(settings: Settings, progress: Progress, show: Callable[[Report, Dev
     Raises:
         MpcInferError: something failed; the network's logs say more.
     """
-    started = time.monotonic()
-    net = Devnet(
+    with Devnet(
         settings.directory, parties=settings.parties, lanes=settings.lanes, chain=settings.chain, progress=progress
-    )
-    with net, Client(net.client(OWNER)) as owner, Client(net.client(DATA_OWNER)) as data_owner:
+    ) as net:
+        demonstrate(net, settings.engine, progress, show)
+
+
+def demonstrate(net: Place, engine: str, progress: Progress, show: Show) -> None:
+    """Publish two models on a network that runs, ask them, verify every receipt.
+
+    Raises:
+        MpcInferError: something failed.
+    """
+    started = time.monotonic()
+    with Client(net.client(OWNER)) as owner, Client(net.client(DATA_OWNER)) as data_owner:
         asked = [_publish(owner, data_owner, train, progress) for train in TRAINERS]
         for each in asked:
             _ask(data_owner, each, progress)
@@ -87,7 +118,7 @@ def run_demo(settings: Settings, progress: Progress, show: Callable[[Report, Dev
         models = tuple(_summary(each, len(found)) for each, found in zip(asked, inclusions, strict=True))
         anchors = _anchors([inclusion for found in inclusions for inclusion in found])
         seconds = round(time.monotonic() - started, 1)
-        show(Report(settings.parties, settings.engine, seconds, models, anchors), net)
+        show(Report(len(asked[0].results[0].receipt.signatures), engine, seconds, models, anchors), net)
 
 
 def _publish(owner: Client, user: Client, train: Callable[[], TrainedModel], progress: Progress) -> _Asked:
@@ -95,7 +126,8 @@ def _publish(owner: Client, user: Client, train: Callable[[], TrainedModel], pro
     progress(f"training {train.__name__}")
     model = train()
     progress(f"publishing {model.name}: weights split, sealed to each party, version registered")
-    published = owner.publish(model.onnx, model.name, 1, public=False, users=[user.address])
+    version = 1 + max((manifest.version for manifest in owner.models(model.name)), default=0)
+    published = owner.publish(model.onnx, model.name, version, public=False, users=[user.address])
     return _Asked(model, published.model_hash)
 
 
