@@ -21,7 +21,8 @@ def _printable(name: str, value: Field) -> str | int | float | bool | None:
     if isinstance(value, bytes):
         return value[:4].hex() if name in PUBLIC_IDENTIFIERS else "<redacted>"
     if isinstance(value, str):
-        return value[:MAX_TEXT]
+        # One event is one line, whatever a peer put into a text.
+        return value[:MAX_TEXT].replace("\r", "\\r").replace("\n", "\\n")
     if value is None or isinstance(value, bool | int | float):
         return value
     return "<redacted>"

@@ -52,9 +52,11 @@ def test_text_is_cut(stream):
     assert len(json.loads(stream.getvalue())["text"]) == 500
 
 
-def test_a_line_holds_one_event(stream):
-    configure(as_json=True, stream=stream)
-    Log("party").info("first\nsecond", text="a\nb")
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_line_holds_one_event(stream, as_json):
+    configure(as_json=as_json, stream=stream)
+    Log("party").info("event", text="a\r\nERROR forged")
+    assert "forged" in stream.getvalue()
     assert stream.getvalue().count("\n") == 1
 
 
