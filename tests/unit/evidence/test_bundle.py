@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from mpc_infer.errors import InvalidRequest
+from mpc_infer.errors import InvalidRequest, StoreError
 from mpc_infer.evidence import Bundle
 
 
@@ -14,6 +14,8 @@ def document(case):
 
 
 def test_a_bundle_survives_its_file(case, tmp_path):
+    (tmp_path / "receipt.json").write_text("something older, longer and open to all" * 1000)
+    (tmp_path / "receipt.json").chmod(0o644)
     case.bundle.save(tmp_path / "receipt.json")
     assert Bundle.load(tmp_path / "receipt.json") == case.bundle
     assert stat.S_IMODE((tmp_path / "receipt.json").stat().st_mode) == 0o600
@@ -95,6 +97,11 @@ def test_lists_have_limits(document):
     document["members"] *= 30
     with pytest.raises(InvalidRequest):
         Bundle.from_json(json.dumps(document).encode())
+
+
+def test_a_place_that_cannot_be_written_is_named(case, tmp_path):
+    with pytest.raises(StoreError, match="nowhere"):
+        case.bundle.save(tmp_path / "nowhere" / "receipt.json")
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
