@@ -67,8 +67,16 @@ class LaneHost:
             Unavailable: it did not become ready.
         """
         self._task = asyncio.create_task(self._keep_alive(), name=f"lane-{self.number}")
+        await self.wait_until_ready(START_SECONDS)
+
+    async def wait_until_ready(self, seconds: float) -> None:
+        """Wait for the worker to run.
+
+        Raises:
+            Unavailable: it does not, after this many seconds.
+        """
         try:
-            async with asyncio.timeout(START_SECONDS):
+            async with asyncio.timeout(seconds):
                 await self._ready.wait()
         except TimeoutError as error:
             raise Unavailable(f"lane {self.number} did not start", remedy="see its log lines") from error

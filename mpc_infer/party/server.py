@@ -21,7 +21,7 @@ from mpc_infer.party.servicer import PartyServicer
 from mpc_infer.party.state import PartyState
 from mpc_infer.party.view import RegistryView
 from mpc_infer.rpc.policy import Policy
-from mpc_infer.rpc.server import Service, build_server, serve_until_signal, stop_event
+from mpc_infer.rpc.server import RpcServer, Service, build_server, serve_until_signal, stop_event
 from mpc_infer.rpc.settings import split_host_port
 from mpc_infer.store import PartyStore
 from mpc_infer.v1.party_pb2_grpc import add_PartyServiceServicer_to_server
@@ -37,6 +37,7 @@ class Wired:
     members: tuple[Address, ...]
     keystore: Keystore
     store: PartyStore
+    shelf: ModelShelf
     view: RegistryView
     lanes: tuple[LaneHost, ...]
     runner: LaneRunner
@@ -68,7 +69,7 @@ def wire(config: PartyConfig, registry: Registry, clock: Clock) -> Wired:
     lanes = make_lanes(config, members, keystore)
     runner = LaneRunner(lanes, shelf, config.limits, clock)
     party = Party(identity, store, shelf, view, runner, config.limits, clock)
-    return Wired(party, members, keystore, store, view, lanes, runner)
+    return Wired(party, members, keystore, store, shelf, view, lanes, runner)
 
 
 def make_lanes(config: PartyConfig, members: tuple[Address, ...], keystore: Keystore) -> tuple[LaneHost, ...]:
@@ -108,14 +109,22 @@ async def serve(config: PartyConfig, *, stop: asyncio.Event | None = None) -> No
         await _serve_wired(config, wired, ended)
 
 
-async def _serve_wired(config: PartyConfig, wired: Wired, ended: asyncio.Event) -> None:
+def build(config: PartyConfig, wired: Wired) -> RpcServer:
+    """The gRPC server in front of a party, bound to its port and not yet started.
+
+    Raises:
+        ConfigError: the port cannot be had.
+    """
     host, port = split_host_port(config.party.listen)
     servicer = PartyServicer(wired.party, len(wired.lanes))
     service = Service(SERVICE, partial(add_PartyServiceServicer_to_server, servicer))
     policy = Policy(pinned={"coordinator": frozenset({config.coordinator.identity})})
-    server = build_server(wired.keystore.tls, policy, [service], host=host, port=port)
+    return build_server(wired.keystore.tls, policy, [service], host=host, port=port)
+
+
+async def _serve_wired(config: PartyConfig, wired: Wired, ended: asyncio.Event) -> None:
+    server = build(config, wired)
     wired.party.state.move(PartyState.SERVING)
-    grace_s = config.limits.grace_s
-    stopping = partial(wired.party.drain, grace_s)
+    stopping = partial(wired.party.drain, config.limits.grace_s)
     await serve_until_signal(server, role="party", grace_s=1.0, stopping=stopping, stop=ended)
     wired.party.state.move(PartyState.STOPPED)

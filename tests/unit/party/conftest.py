@@ -1,4 +1,4 @@
-"""A small network: two parties with everything but gRPC in front of them, a real dealer, real lanes, a registry in memory."""
+"""A small network: two parties without gRPC in front of them, a real dealer, real lanes, a registry in memory."""
 
 import asyncio
 import dataclasses

@@ -187,12 +187,6 @@ async def test_parties_that_were_told_different_sessions_refuse_each_other(netwo
     assert len(await network.run(network.world.job())) == 2
 
 
-async def until_ready(lane):
-    async with asyncio.timeout(90):
-        while not lane.ready:
-            await asyncio.sleep(0.05)
-
-
 async def test_a_killed_lane_fails_its_session_and_the_next_job_works(network):
     lane = network.wired[1].lanes[0]
     calls = network.world.job(seconds=10)
@@ -204,7 +198,7 @@ async def test_a_killed_lane_fails_its_session_and_the_next_job_works(network):
     spared = network.world.job()
     with pytest.raises(errors.Unavailable, match="not running"):
         await network.parties[1].run(spared[1])
-    await until_ready(lane)
+    await lane.wait_until_ready(90)
     assert len(await network.run(spared)) == 2
 
 
@@ -215,7 +209,7 @@ async def test_a_stopped_lane_is_replaced_after_its_deadline(network):
     assert isinstance(outcomes[0], errors.PeerTimeout)
     assert outcomes[0].party == 1
     assert isinstance(outcomes[1], errors.DeadlineExpired)
-    await until_ready(lane)
+    await lane.wait_until_ready(90)
     assert len(await network.run(network.world.job())) == 2
 
 
