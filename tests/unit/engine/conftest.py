@@ -38,7 +38,7 @@ class Ring:
         def caught(link: TlsLink) -> Any:
             try:
                 return work(link)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 (it is the result)
                 return error
 
         return list(self.pool.map(caught, chosen))

@@ -30,7 +30,7 @@ def test_round_trip():
 
 
 def test_known_bytes():
-    expected = "4d504931" "02020202" + bytes(range(16)).hex() + "07000000" "03000000" "04000000" + "00" * 20
+    expected = "4d50493102020202" + bytes(range(16)).hex() + "070000000300000004000000" + "00" * 20
     assert HEADER.to_bytes().hex() == expected + "6000000000000000"
 
 
