@@ -157,22 +157,22 @@ contract PartyRegistryTest is Base {
         parties.revokeSigner(members[0], spare, 0);
     }
 
-    function testFuzz_aWindowIsWhatItSays(uint64 notBefore, uint64 notAfter, uint64 at) public {
+    function testFuzz_aWindowIsWhatItSays(uint64 notBefore, uint64 notAfter, uint64 time) public {
         notBefore = uint64(bound(notBefore, block.timestamp, type(uint64).max - 1));
         notAfter = uint64(bound(notAfter, notBefore + 1, type(uint64).max));
         vm.prank(members[0]);
         parties.addSigner(members[0], spare, notBefore, notAfter);
-        assertEq(parties.signerValidAt(members[0], spare, at), notBefore <= at && at < notAfter);
+        assertEq(parties.signerValidAt(members[0], spare, time), notBefore <= time && time < notAfter);
         IPartyRegistry.Window memory window = parties.signerWindow(members[0], spare);
         assertEq(window.notBefore, notBefore);
         assertEq(window.notAfter, notAfter);
     }
 
-    function testFuzz_afterARevocationNothingCounts(uint64 from, uint64 at) public {
+    function testFuzz_afterARevocationNothingCounts(uint64 from, uint64 time) public {
         from = uint64(bound(from, 0, type(uint64).max - 1));
         vm.prank(members[0]);
         parties.revokeSigner(members[0], members[0], from);
-        assertEq(parties.signerValidAt(members[0], members[0], at), at >= block.timestamp && at < from);
+        assertEq(parties.signerValidAt(members[0], members[0], time), time >= block.timestamp && time < from);
     }
 
     // Sets

@@ -74,7 +74,7 @@ contract Rfc9162Test is Test {
         assertFalse(this.included(leaf(seed, index + 1), uint64(index), uint64(size), path, root));
     }
 
-    function testFuzz_aChangedPathFails(uint256 seed, uint256 size, uint256 index, uint256 at, uint256 bit)
+    function testFuzz_aChangedPathFails(uint256 seed, uint256 size, uint256 index, uint256 place, uint256 bit)
         public
         view
     {
@@ -82,7 +82,7 @@ contract Rfc9162Test is Test {
         index = bound(index, 0, size - 1);
         bytes32 root = treeHash(seed, 0, size);
         bytes32[] memory path = pathTo(seed, 0, size, index);
-        path[bound(at, 0, path.length - 1)] ^= bytes32(1 << bound(bit, 0, 255));
+        path[bound(place, 0, path.length - 1)] ^= bytes32(1 << bound(bit, 0, 255));
         assertFalse(this.included(leaf(seed, index), uint64(index), uint64(size), path, root));
     }
 

@@ -24,7 +24,7 @@ contract VectorsTest is Test {
     string private eip712 = vm.readFile("../tests/vectors/eip712.json");
     string private rfc9162 = vm.readFile("../tests/vectors/rfc9162.json");
 
-    function at(string memory path) private view returns (bytes32) {
+    function word(string memory path) private view returns (bytes32) {
         return vm.parseJsonBytes32(eip712, path);
     }
 
@@ -35,9 +35,9 @@ contract VectorsTest is Test {
     function check(string memory name, bytes32 typeHash, bytes32 structHash) private view {
         string memory base = string.concat(".", name);
         assertEq(keccak256(bytes(vm.parseJsonString(eip712, string.concat(base, ".type")))), typeHash, name);
-        assertEq(at(string.concat(base, ".structHash")), structHash, name);
-        bytes32 digest = keccak256(abi.encodePacked(hex"1901", at(".separator"), structHash));
-        assertEq(at(string.concat(base, ".digest")), digest, name);
+        assertEq(word(string.concat(base, ".structHash")), structHash, name);
+        bytes32 digest = keccak256(abi.encodePacked(hex"1901", word(".separator"), structHash));
+        assertEq(word(string.concat(base, ".digest")), digest, name);
         bytes memory signature = vm.parseJsonBytes(eip712, string.concat(base, ".signature"));
         assertEq(ECDSA.recover(digest, signature), vm.parseJsonAddress(eip712, ".signer"), name);
     }
@@ -61,13 +61,13 @@ contract VectorsTest is Test {
         assertEq(block.chainid, vm.parseJsonUint(eip712, ".chainId"));
         IPartyRegistry parties = new PartyRegistry(address(this));
         deployCodeTo("ModelRegistry.sol", abi.encode(parties), place);
-        assertEq(ModelRegistry(place).domainSeparator(), at(".separator"));
+        assertEq(ModelRegistry(place).domainSeparator(), word(".separator"));
         deployCodeTo("ReceiptAnchor.sol", abi.encode(parties), place);
         ReceiptAnchor anchor = ReceiptAnchor(place);
-        assertEq(anchor.domainSeparator(), at(".separator"));
-        assertEq(anchor.hashReceipt(abi.decode(words("receipt"), (Signed))), at(".receipt.digest"));
-        assertEq(anchor.hashJobRequest(abi.decode(words("jobRequest"), (JobRequest))), at(".jobRequest.digest"));
-        assertEq(anchor.hashBatchRoot(abi.decode(words("batchRoot"), (BatchRoot))), at(".batchRoot.digest"));
+        assertEq(anchor.domainSeparator(), word(".separator"));
+        assertEq(anchor.hashReceipt(abi.decode(words("receipt"), (Signed))), word(".receipt.digest"));
+        assertEq(anchor.hashJobRequest(abi.decode(words("jobRequest"), (JobRequest))), word(".jobRequest.digest"));
+        assertEq(anchor.hashBatchRoot(abi.decode(words("batchRoot"), (BatchRoot))), word(".batchRoot.digest"));
     }
 
     function included(bytes32 data, uint64 index, uint64 size, bytes32[] calldata path, bytes32 root)

@@ -102,6 +102,8 @@ class Dispatcher:
     def _logs(self, query: Mapping[str, Any]) -> list[dict[str, Any]]:
         first, last = self._number(query.get("fromBlock", "latest")), self._number(query.get("toBlock", "latest"))
         last = min(last, self._head())
+        if not isinstance(query.get("topics") or [], list):
+            raise InvalidRequest("topics are a list")
         if last - first >= MAX_LOG_BLOCKS:
             raise InvalidRequest(f"logs are searched in at most {MAX_LOG_BLOCKS} blocks")
         found = [log for n in range(first, last + 1) for item in self._chain.mined_in(n) for log in _logs_of(item)]

@@ -1,7 +1,7 @@
 """Write the vectors that Python, Solidity and clients in other languages are checked against.
 
-``python tests/vectors/make_vectors.py`` rewrites eip712.json and rfc9162.json; a test checks that they are what it writes.
-Everything is fixed: the same code gives the same bytes.
+``python tests/vectors/make_vectors.py`` rewrites eip712.json and rfc9162.json; a test checks that they are what it
+writes. Everything is fixed: the same code gives the same bytes.
 """
 
 import json
