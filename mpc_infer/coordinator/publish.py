@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from mpc_infer.coordinator.ledger import Ledger
 from mpc_infer.coordinator.parties import PartyDoor, on_all
 from mpc_infer.encoding import same_digest
-from mpc_infer.errors import BadSignature, InvalidRequest, ModelNotFound, NotPermitted, PartySetMismatch
+from mpc_infer.errors import (
+    BadSignature,
+    InvalidRequest,
+    ModelNotFound,
+    MpcInferError,
+    NotPermitted,
+    PartySetMismatch,
+)
 from mpc_infer.evidence.eip712 import Domain, ModelHolding, ModelPublication, check_signer
 from mpc_infer.graph.ir import Graph
 from mpc_infer.ids import Address, ModelHash, PartySetId
@@ -83,7 +90,12 @@ class Publisher:
             sealed_share=message.sealed_shares[party.index],
             owner_signature=message.owner_signature,
         )
-        answer: party_pb2.InstallModelResponse = await party.call("InstallModel", request, INSTALL_TIMEOUT_S)
+        try:
+            answer: party_pb2.InstallModelResponse = await party.call("InstallModel", request, INSTALL_TIMEOUT_S)
+        except MpcInferError as error:
+            # Who refused: the owner sealed one share for each party, and must know which.
+            error.party = party.index if error.party is None else error.party
+            raise
         return answer
 
     def _signed(self, signatures: Sequence[bytes]) -> list[common_pb2.Signature]:

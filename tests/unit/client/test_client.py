@@ -18,6 +18,7 @@ from mpc_infer.errors import (
     WrongShape,
 )
 from mpc_infer.evidence.bundle import Bundle
+from mpc_infer.evidence.eip712 import JobRequest
 from mpc_infer.v1 import coordinator_pb2
 from tests.unit.coordinator.simulation import BIAS, IMPORTED, Network
 
@@ -228,8 +229,6 @@ async def test_a_model_can_be_retired_and_replaced(net: Network) -> None:
 
 
 def _last_job(client: object) -> bytes:
-    from mpc_infer.evidence.eip712 import JobRequest
-
     sent = [request for method, request in client.core.door.sent if method == "SubmitJob"]  # type: ignore[attr-defined]
     return JobRequest.from_words(sent[-1].job_request).job_id
 

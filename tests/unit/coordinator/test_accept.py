@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from mpc_infer.coordinator.accept import MAX_AHEAD_MS, MAX_ROWS, submission_digest
-from mpc_infer.errors import BadSignature, DeadlineExpired, InvalidRequest, MpcInferError, NotPermitted, PartySetMismatch
+from mpc_infer.errors import (
+    BadSignature,
+    DeadlineExpired,
+    InvalidRequest,
+    MpcInferError,
+    NotPermitted,
+    PartySetMismatch,
+)
 from mpc_infer.evidence.eip712 import JobRequest
 from mpc_infer.identity.signer import Signer
 from mpc_infer.v1 import coordinator_pb2
