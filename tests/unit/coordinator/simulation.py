@@ -452,3 +452,10 @@ async def hang(party: Party, request: Any) -> Any:
 async def fall(party: Party, request: Any) -> Any:
     """Fail as a lane does whose process died."""
     raise SessionAborted("the lane died", party=party.index)
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Wait until something is so that has no event of its own."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)

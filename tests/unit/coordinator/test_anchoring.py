@@ -8,7 +8,7 @@ import numpy as np
 
 from mpc_infer.evidence import merkle
 from mpc_infer.store import BatchState, CoordinatorStore
-from tests.unit.coordinator.simulation import IMPORTED, Network, Party
+from tests.unit.coordinator.simulation import IMPORTED, Network, Party, until
 
 ROWS = np.array([[1.0, 2.0, 3.0]])
 
@@ -76,8 +76,7 @@ async def test_batches_survive_a_restart(tmp_path: Path) -> None:
         await net.client().publish(IMPORTED, "shift", 1)
         net.chain.lose_next_answer = True
         results = await _jobs(net, 1)
-        while not net.chain.anchors:
-            await asyncio.sleep(0.01)
+        await until(lambda: net.chain.anchors)
     assert _open_batches(net) == 1
     async with net.run():
         await _anchor_all(net, results)

@@ -26,7 +26,7 @@ from mpc_infer.evidence.eip712 import Receipt, sign
 from mpc_infer.identity.signer import Signer
 from mpc_infer.rpc.messages import signature_to
 from mpc_infer.v1 import coordinator_pb2
-from tests.unit.coordinator.simulation import BIAS, IMPORTED, Network, Party, fall, hang
+from tests.unit.coordinator.simulation import BIAS, IMPORTED, Network, Party, fall, hang, until
 
 ROWS = np.array([[1.0, 2.0, 3.0]])
 
@@ -67,8 +67,7 @@ async def test_the_same_id_with_other_contents_is_refused(net: Network) -> None:
 async def test_a_caller_that_goes_away_does_not_end_the_job(net: Network) -> None:
     message = await _message(net)
     caller = asyncio.create_task(net.service.submit(message, net.owner.address))
-    while _runs(net) == 0:
-        await asyncio.sleep(0)
+    await until(lambda: _runs(net))
     caller.cancel()
     answer = await net.service.submit(message, net.owner.address)
     assert answer.state >= coordinator_pb2.JOB_STATE_DONE
@@ -247,8 +246,7 @@ async def test_a_full_queue_refuses_without_a_trace(tmp_path: Path) -> None:
 async def test_a_deadline_that_passes_in_the_queue_fails_the_job(net: Network) -> None:
     net.parties[0].hooks["RunJob"] = hang
     first = asyncio.create_task(net.service.submit(await _message(net, 5.0), net.owner.address))
-    while _runs(net) == 0:
-        await asyncio.sleep(0)
+    await until(lambda: _runs(net))
     second = await net.service.submit(await _message(net, 0.2), net.owner.address)
     assert second.problem.code == DeadlineExpired.code
     assert _runs(net) == 1

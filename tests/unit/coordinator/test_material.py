@@ -7,15 +7,9 @@ from typing import Any
 import numpy as np
 
 from mpc_infer.errors import SessionAborted
-from tests.unit.coordinator.simulation import IMPORTED, Network, Party
+from tests.unit.coordinator.simulation import IMPORTED, Network, Party, until
 
 ROWS = np.array([[1.0, 2.0, 3.0]])
-
-
-async def _until(condition: Any) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def test_after_a_job_the_stock_is_filled_and_the_next_jobs_use_it(tmp_path: Path) -> None:
@@ -23,12 +17,12 @@ async def test_after_a_job_the_stock_is_filled_and_the_next_jobs_use_it(tmp_path
     async with net.run():
         await net.client().publish(IMPORTED, "shift", 1)
         await net.client().infer("shift", {"x": ROWS})
-        await _until(lambda: all(len(party.material) == 2 for party in net.parties))
+        await until(lambda: all(len(party.material) == 2 for party in net.parties))
         assert len({frozenset(party.material) for party in net.parties}) == 1
         before = set(net.parties[0].material)
         await net.client().infer("shift", {"x": ROWS})
         assert len(before - net.parties[0].material) == 1
-        await _until(lambda: len(net.parties[0].material) == 2)
+        await until(lambda: len(net.parties[0].material) == 2)
 
 
 async def test_a_failed_preparation_holds_no_job_up(tmp_path: Path) -> None:
@@ -41,7 +35,7 @@ async def test_a_failed_preparation_holds_no_job_up(tmp_path: Path) -> None:
         await net.client().publish(IMPORTED, "shift", 1)
         net.parties[1].hooks["PrepareMaterial"] = fail
         await net.client().infer("shift", {"x": ROWS})
-        await _until(lambda: "PrepareMaterial" in net.parties[1].calls)
+        await until(lambda: "PrepareMaterial" in net.parties[1].calls)
         for _ in range(3):
             await net.client().infer("shift", {"x": ROWS})
 
@@ -55,7 +49,7 @@ async def test_after_a_failed_session_nothing_prepared_on_that_lane_is_trusted(t
     async with net.run():
         await net.client().publish(IMPORTED, "shift", 1)
         await net.client().infer("shift", {"x": ROWS})
-        await _until(lambda: all(party.material for party in net.parties))
+        await until(lambda: all(party.material for party in net.parties))
         stale = set(net.parties[0].material)
         net.parties[1].hooks["RunJob"] = fail
         await asyncio.gather(net.client().infer("shift", {"x": ROWS}), return_exceptions=True)
