@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 #   make demo PIP_ARGS='--extra-index-url <index of CPU wheels>'
 PIP_ARGS ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
+# The image's wheels come through the host's pip, which knows where the CPU build of torch is.
+WHEELS := build/wheels
 PIP_WHEEL := $(BIN)/python -m pip wheel --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS) -w $(WHEELS)
 DEMO_STAMP := $(VENV)/.installed-demo
 DEV_STAMP := $(VENV)/.installed-dev
@@ -67,8 +69,6 @@ foundry:
 	@if command -v node >/dev/null && command -v npm >/dev/null; then $(MAKE) --no-print-directory contracts; \
 	else echo 'skipped: Foundry tests (node and npm not found)'; fi
 
-# The image's wheels come through the host's pip, which knows where the CPU build of torch is.
-WHEELS := build/wheels
 COMPOSE := docker compose -f deploy/docker/compose.yaml
 
 image: $(DEMO_STAMP)  ## the container image of every role (needs Docker)
