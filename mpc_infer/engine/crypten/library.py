@@ -7,9 +7,11 @@ call that strays finds no network, no randomness and no material.
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import torch
+from omegaconf import OmegaConf
 from torch.onnx._internal.torchscript_exporter import registration
 
 from mpc_infer.errors import InternalError
@@ -40,7 +42,10 @@ def _ring_element(size: Any, ring_size: int = 2**64, generator: Any = None, **_:
     """In place of CrypTen's generate_random_ring_element: every draw names one of our streams."""
     if generator is None or ring_size != 2**64:
         raise InternalError("CrypTen drew randomness that no protocol here plans")
-    drawn: torch.Tensor = generator.draw(tuple(size))
+    shape = tuple(size)
+    if 0 in shape:  # CrypTen's constructors draw nothing very often
+        return torch.empty(shape, dtype=torch.int64)
+    drawn: torch.Tensor = generator.draw(shape)
     return drawn
 
 
@@ -60,7 +65,15 @@ def _truncate_in_place(self: Any, divisor: Any) -> Any:
     return self
 
 
+def _frozen(settings: Any) -> Any:
+    """Settings as plain objects: the defaults that CrypTen comes with, fast to read and hard to change."""
+    if not isinstance(settings, dict):
+        return settings
+    return SimpleNamespace(**{name: _frozen(value) for name, value in settings.items()})
+
+
 def _replace_for_good() -> None:
+    crypten.cfg.set_config(_frozen(OmegaConf.to_container(crypten.cfg.config)))
     for module in (crypten.common.rng, arithmetic, binary):
         for name, function in (
             ("generate_random_ring_element", _ring_element),

@@ -7,7 +7,9 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mpc_infer.engine.crypten.library import ArithmeticSharedTensor, MPCTensor, beaver
+import torch
+
+from mpc_infer.engine.crypten.library import ArithmeticSharedTensor, MPCTensor, crypten
 from mpc_infer.engine.crypten.sigmoid import sigmoid
 from mpc_infer.errors import UnsupportedOperator
 from mpc_infer.graph import Node
@@ -18,12 +20,12 @@ Operator = Callable[[Mapping[str, Any], list[Any]], Any]
 def linear(_: Mapping[str, Any], inputs: list[Any]) -> Any:
     """x W + b. 2 rounds: Beaver's product and one truncation, after the bias was added at double scale."""
     x, weight, *bias = inputs
-    return _product(beaver.matmul, x, weight, bias[0] if bias else None)
+    return _product(x, weight, bias[0] if bias else None)
 
 
 def matmul(_: Mapping[str, Any], inputs: list[Any]) -> Any:
     """As numpy.matmul. 2 rounds."""
-    return _product(beaver.matmul, inputs[0], inputs[1], None)
+    return _product(inputs[0], inputs[1], None)
 
 
 def add(_: Mapping[str, Any], inputs: list[Any]) -> Any:
@@ -61,21 +63,32 @@ def apply(node: Node, values: Mapping[str, Any]) -> Any:
     return operator(node.attributes, [values[name] for name in node.inputs])
 
 
-def _product(multiply: Callable[..., Any], x: Any, y: Any, bias: Any) -> Any:
-    product = multiply(x._tensor, y._tensor)
+def _product(x: Any, y: Any, bias: Any) -> Any:
+    product = _beaver_matmul(x.share, y.share)
     bits = x.encoder._precision_bits
     if bias is not None:
-        product.share += bias.share << bits
-    scaled = ArithmeticSharedTensor.from_shares(product.share, precision=bits)
-    return _mpc(scaled.div_(1 << bits))
+        product += bias.share << bits
+    scaled = ArithmeticSharedTensor.from_shares(product, precision=bits)
+    return _wrap(scaled.div_(1 << bits).share, x)
+
+
+def _beaver_matmul(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """CrypTen's Beaver product with one multiplication less: only party 0 needs (x - a)(y - b), and takes it along.
+
+    1. Open e = x - a and d = y - b.
+    2. [xy] = [c] + e [b] + [a] d + e d; party 0 computes e ([b] + d).
+    """
+    communicator = crypten.communicator.get()
+    triple = crypten.mpc.get_default_provider().generate_additive_triple(x.size(), y.size(), "matmul")
+    a, b, c = (part.share for part in triple)
+    e, d = communicator.all_reduce([x - a, y - b], batched=True)
+    right = b + d if communicator.get_rank() == 0 else b
+    product: torch.Tensor = c.add_(torch.matmul(e, right)).add_(torch.matmul(a, d))
+    return product
 
 
 def _wrap(share: Any, like: Any) -> Any:
     return MPCTensor.from_shares(share, precision=like.encoder._precision_bits)
-
-
-def _mpc(tensor: Any) -> Any:
-    return MPCTensor.from_shares(tensor.share, precision=tensor.encoder._precision_bits)
 
 
 _OPERATORS: dict[str, Operator] = {
