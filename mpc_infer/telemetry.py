@@ -31,12 +31,12 @@ def _printable(name: str, value: Field) -> str | int | float | bool | None:
 class _Formatter(logging.Formatter):
     def __init__(self, as_json: bool) -> None:
         super().__init__()
-        self._as_json = as_json
+        self.as_json = as_json
 
     def format(self, record: logging.LogRecord) -> str:
         fields = getattr(record, "fields", {})
         head = {"time": self.formatTime(record), "level": record.levelname, "logger": record.name}
-        if self._as_json:
+        if self.as_json:
             text = json.dumps({**head, "event": record.getMessage(), **fields})
         else:
             tail = " ".join(f"{key}={value}" for key, value in fields.items())
@@ -82,3 +82,10 @@ def configure(*, level: str = "INFO", as_json: bool = False, stream: TextIO | No
     root.handlers[:] = [handler]
     root.setLevel(level)
     root.propagate = False
+
+
+def settings() -> tuple[str, bool]:
+    """Level and whether lines are JSON, as configured: for a process that starts another one."""
+    root = logging.getLogger("mpc_infer")
+    as_json = any(isinstance(one.formatter, _Formatter) and one.formatter.as_json for one in root.handlers)
+    return logging.getLevelName(root.getEffectiveLevel()), as_json

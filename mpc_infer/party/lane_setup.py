@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from mpc_infer import telemetry
 from mpc_infer.errors import InternalError
 from mpc_infer.identity.tls import TlsCredentials
 from mpc_infer.ids import Address
@@ -28,7 +29,7 @@ class LaneSetup:
         threads: of torch.
         max_material: batches of material that are kept.
         step_s: longest wait for one round.
-        log_level: as the main process has it.
+        log_level, log_json: as the main process has them.
     """
 
     number: int
@@ -43,6 +44,7 @@ class LaneSetup:
     max_material: int
     step_s: float
     log_level: str
+    log_json: bool
 
     @property
     def listen(self) -> tuple[str, int]:
@@ -65,6 +67,7 @@ class LaneSetup:
                 "max_material": self.max_material,
                 "step_s": self.step_s,
                 "log_level": self.log_level,
+                "log_json": int(self.log_json),
             },
             blobs={
                 "ca": credentials.ca_pem,
@@ -96,11 +99,12 @@ class LaneSetup:
             max_material=message.integer("max_material"),
             step_s=message.real("step_s"),
             log_level=message.text("log_level"),
+            log_json=bool(message.integer("log_json")),
         )
 
 
 def lane_setup(
-    config: PartyConfig, number: int, addresses: tuple[Address, ...], credentials: TlsCredentials, log_level: str
+    config: PartyConfig, number: int, addresses: tuple[Address, ...], credentials: TlsCredentials
 ) -> LaneSetup:
     """What the configuration says about one lane.
 
@@ -109,10 +113,10 @@ def lane_setup(
         number: which lane.
         addresses: all parties' identities, by index.
         credentials: the party's.
-        log_level: for the worker's log.
     """
     targets = {peer.index: peer.lanes[number] for peer in config.peers}
     targets[config.party.index] = config.party.lanes[number]
+    log_level, log_json = telemetry.settings()
     pinned = config.dealer.sealing_key_id
     return LaneSetup(
         number=number,
@@ -127,4 +131,5 @@ def lane_setup(
         max_material=config.limits.max_material,
         step_s=config.limits.step_s,
         log_level=log_level,
+        log_json=log_json,
     )

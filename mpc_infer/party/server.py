@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 from dataclasses import dataclass
 from functools import partial
 
@@ -74,12 +73,11 @@ def wire(config: PartyConfig, registry: Registry, clock: Clock) -> Wired:
 
 def make_lanes(config: PartyConfig, members: tuple[Address, ...], keystore: Keystore) -> tuple[LaneHost, ...]:
     """One host per lane, none started."""
-    level = logging.getLevelName(logging.getLogger("mpc_infer").getEffectiveLevel())
     limits = config.limits
     return tuple(
         LaneHost(
             number,
-            lane_setup(config, number, members, keystore.tls, level).to_message,
+            lane_setup(config, number, members, keystore.tls).to_message,
             kill_grace_s=limits.kill_grace_s,
             max_waiting=limits.max_waiting,
             max_models=limits.max_models_per_lane,

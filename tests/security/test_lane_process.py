@@ -24,7 +24,7 @@ from mpc_infer.party.lane_setup import LaneSetup
 async def main():
     keys = Keystore(sys.argv[1])
     setup = LaneSetup(0, 0, (keys.address, keys.address), ("127.0.0.1:0", "127.0.0.1:1"), keys.tls,
-                      "127.0.0.1:1", keys.address, b"", 1, 2, 5.0, "WARNING")
+                      "127.0.0.1:1", keys.address, b"", 1, 2, 5.0, "WARNING", False)
     lane = LaneHost(0, setup.to_message, kill_grace_s=1, max_waiting=1, max_models=1, max_material=1)
     await lane.start()
     print(lane._process.pid, flush=True)

@@ -38,7 +38,7 @@ def main() -> None:
         setup = LaneSetup.from_message(receive_frame(sock))
     except EOFError:
         return
-    telemetry.configure(level=setup.log_level)
+    telemetry.configure(level=setup.log_level, as_json=setup.log_json)
     try:
         # Imported here: torch takes seconds, and a parent that is gone by now should not wait for it.
         from mpc_infer.party.lane.worker import Worker
