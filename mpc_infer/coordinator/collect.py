@@ -42,8 +42,9 @@ def collect(run: Run, answers: Answers, members: Sequence[Address], domain: eip7
     """
     words = _agreed(answers, lambda answer: answer.receipt, "signed another receipt")
     receipt = _check_receipt(words, run)
+    digest = receipt.digest(domain)
     for index, answer in enumerate(answers):
-        _check_signature(index, answer.signature, receipt.digest(domain), members[index])
+        _check_signature(index, answer.signature, digest, members[index])
     commitments = _agreed(answers, lambda answer: tuple(answer.output_commitments), "lists other output commitments")
     if len(commitments) != len(members) or not same_digest(merkle.root(commitments), receipt.output_commitment):
         raise ReceiptDisagreement("the output commitments do not lead to the receipt's root")
