@@ -207,6 +207,20 @@ def test_a_peer_that_never_comes_is_named(make_ring):
     works(ring)
 
 
+def test_who_still_waits_hears_that_the_session_is_over(make_ring):
+    ring = make_ring(3, step_timeout_s=20.0)
+    session_id = secrets.token_bytes(16)
+
+    def work(link):
+        seconds = 0.5 if link.rank == 0 else 20.0
+        link.begin(session_id, time.monotonic() + seconds)
+
+    errors = ring.outcomes(work, ranks=[0, 2])
+    assert all(isinstance(error, PeerTimeout) and error.party == 1 for error in errors), errors
+    assert "party 0 aborted" in errors[1].message
+    works(ring)
+
+
 def test_parties_in_different_sessions_do_not_meet(make_ring):
     ring = make_ring(2, step_timeout_s=0.6)
     errors = ring.outcomes(lambda link: link.begin(secrets.token_bytes(16), time.monotonic() + 5))
@@ -232,6 +246,27 @@ def test_a_late_party_is_waited_for(make_ring):
         link.begin(session_id, time.monotonic() + 5)
 
     assert ring.outcomes(work) == [None, None]
+
+
+@pytest.mark.parametrize("size", [0, 10, 100_000])
+def test_a_party_that_is_ahead_is_not_lost(make_ring, size):
+    # Party 0 has met both and sends its first frame while party 1 still waits for party 2.
+    ring = make_ring(3)
+    session_id = secrets.token_bytes(16)
+
+    def work(link):
+        if link.rank == 2:
+            time.sleep(0.3)
+        link.begin(session_id, time.monotonic() + 5)
+        if link.rank == 1:
+            link._meeting.advance()
+        time.sleep(0.2 * link.rank)
+        if link.rank == 1:
+            link._meeting.advance()
+        messages = link.exchange_bytes([bytes(size)] * 3, max_bytes=size)
+        return [len(message) for message in messages], len(swap(link))
+
+    assert ring.call(work) == [([size] * 3, 3)] * 3
 
 
 def test_a_forgotten_session_is_given_up_by_the_next(make_ring):
