@@ -66,9 +66,7 @@ class Log:
         """Something that an operator must look at; the traceback goes along, without values of variables."""
         self._write(logging.ERROR, event, fields, exception)
 
-    def _write(
-        self, level: int, event: str, fields: dict[str, Field], exception: BaseException | None = None
-    ) -> None:
+    def _write(self, level: int, event: str, fields: dict[str, Field], exception: BaseException | None = None) -> None:
         if self._logger.isEnabledFor(level):
             shown = {name: _printable(name, value) for name, value in fields.items()}
             self._logger.log(level, event, extra={"fields": shown}, exc_info=exception)

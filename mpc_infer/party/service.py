@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 from mpc_infer.clock import Clock
 from mpc_infer.errors import InternalError, JobConflict, MpcInferError, PartySetMismatch, ReceiptNotFound, Unavailable
@@ -82,6 +83,7 @@ class Party:
         self._limits = limits
         self._clock = clock
         self._running: dict[tuple[str, bytes], tuple[bytes, asyncio.Task[party_pb2.RunJobResponse]]] = {}
+        self._preparing: set[asyncio.Task[Prepared]] = set()
         self.state: State[PartyState] = State(PartyState.STARTING)
 
     @property
@@ -110,7 +112,17 @@ class Party:
         self._check_serving()
         checks.check_deadline(call.deadline_ms, self._clock.now_ms(), self._limits.max_deadline_s)
         checks.check_rows(call.rows, self._limits.max_rows)
-        return await self._runner.prepare(call)
+        # Shielded like a job: when one party fails, the coordinator hangs up on the others, and a lane whose work is
+        # cancelled must be killed and started anew. The order to abort ends the work and leaves the lane.
+        task = asyncio.create_task(self._runner.prepare(call), name="prepare")
+        self._preparing.add(task)
+        task.add_done_callback(self._prepared)
+        return await asyncio.shield(task)
+
+    def _prepared(self, task: asyncio.Task[Prepared]) -> None:
+        self._preparing.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _LOG.info("no material prepared", reason=str(error))
 
     async def run(self, call: RunCall) -> party_pb2.RunJobResponse:
         """Run one job. The work goes on when the caller goes away: its answer is there when the call is repeated.
@@ -188,7 +200,7 @@ class Party:
     async def drain(self, grace_s: float) -> None:
         """Take no more work; wait for what runs, and call off what does not end in time."""
         self.state.move(PartyState.DRAINING)
-        tasks = {task for _, task in self._running.values()}
+        tasks: set[asyncio.Task[Any]] = {task for _, task in self._running.values()} | self._preparing
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=grace_s)
             for task in late:
