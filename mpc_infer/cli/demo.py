@@ -52,17 +52,17 @@ def demo(
     from mpc_infer.devnet.attached import AttachedNetwork
     from mpc_infer.devnet.demo import Settings, demonstrate, run_demo
 
-    show = partial(_show, as_json=as_json, stay=stay)
     if network is not None:
-        demonstrate(AttachedNetwork(network), engine, say, show)
+        demonstrate(AttachedNetwork(network), engine, say, partial(_show, as_json=as_json, stays=True))
         return
+    show = partial(_show_and_stay if stay else _show, as_json=as_json)
     with ending_in_order(), _directory(keep) as directory:
         settings = Settings(directory, parties=parties, lanes=lanes, chain=chain, engine=engine)
         run_demo(settings, say, show)
 
 
-def _show(report: "Report", net: "Place", *, as_json: bool, stay: bool) -> None:
-    """Print what the demo found; then stay, if asked."""
+def _show(report: "Report", net: "Place", *, as_json: bool, stays: bool = False) -> None:
+    """Print what the demo found, and how to check it oneself."""
     from mpc_infer.devnet.report import print_report
 
     if as_json:
@@ -72,9 +72,13 @@ def _show(report: "Report", net: "Place", *, as_json: bool, stay: bool) -> None:
         click.echo(f"{report.seconds} s on this machine, of which most is starting, training and waiting for blocks.")
     receipt = next(iter(sorted(net.layout.receipts.glob("*.json"))))
     verify = ["mpc-infer", "receipt", "verify", str(receipt), "--rpc", net.rpc_url]
-    if not stay:
+    if stays:
+        say(f"Verify a receipt yourself, in another terminal: {shlex.join(verify)}")
+    else:
         say("Verify a receipt yourself: run with `--stay`, then what it prints, in another terminal.")
-        return
-    say(f"Verify a receipt yourself, in another terminal: {shlex.join(verify)}")
+
+
+def _show_and_stay(report: "Report", net: "Place", *, as_json: bool) -> None:
+    _show(report, net, as_json=as_json, stays=True)
     say("The network runs; Ctrl-C ends it.")
     net.watch()

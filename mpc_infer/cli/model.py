@@ -49,7 +49,7 @@ def describe(manifest: "Manifest") -> dict[str, Any]:
 def publish(
     file: Path, name: str, version: int, public: bool, users: tuple[str, ...], config_file: Path, as_json: bool
 ) -> None:
-    """Split the weights of an ONNX FILE, seal a share to each party, register the version and make it the active one."""
+    """Split the weights of an ONNX FILE, seal a share to each party, register the version and activate it."""
     from mpc_infer.client import Client
     from mpc_infer.ids import Address
 

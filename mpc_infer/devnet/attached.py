@@ -1,14 +1,11 @@
 """A network that runs elsewhere, in containers say, as the demo sees it: the clients' files are all that is here."""
 
-import time
 from pathlib import Path
 
 from mpc_infer.client.config import ClientConfig
 from mpc_infer.devnet.init import DATA_OWNER
 from mpc_infer.devnet.layout import Layout
 from mpc_infer.errors import ConfigError
-
-WATCH_SECONDS = 3600.0
 
 
 class AttachedNetwork:
@@ -36,8 +33,3 @@ class AttachedNetwork:
         if not config.exists():
             raise ConfigError(f"{config} is not there", remedy="copy the directory `clients` of the network here")
         return config
-
-    def watch(self) -> None:
-        """Stay until Ctrl-C."""
-        while True:
-            time.sleep(WATCH_SECONDS)

@@ -13,7 +13,7 @@ from mpc_infer.devnet.init import initialise, load
 from mpc_infer.devnet.layout import Layout
 from mpc_infer.devnet.membership import add_client
 from mpc_infer.devnet.process import RoleProcess, stop_all, wait_until
-from mpc_infer.devnet.setup import chain_answers, set_up_contracts
+from mpc_infer.devnet.setup import chain_is_ready, set_up_contracts
 from mpc_infer.devnet.topology import Topology, loopback
 from mpc_infer.errors import ConfigError
 
@@ -119,7 +119,7 @@ class Devnet:
         chain = self.role(CHAIN)
         self._progress("starting the chain")
         chain.start()
-        wait_until(lambda: chain_answers(self.rpc_url), [chain], START_SECONDS, "the chain")
+        wait_until(lambda: chain_is_ready(self.network, self.rpc_url), [chain], START_SECONDS, "the chain")
         self._progress("deploying contracts and registering the parties")
         set_up_contracts(self.layout, self.network, self.rpc_url)
         self._progress(f"starting the dealer, {len(self.party_names)} parties and the coordinator")

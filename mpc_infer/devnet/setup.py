@@ -13,10 +13,11 @@ from mpc_infer.identity.keystore import Keystore
 ANSWER_SECONDS = 2.0
 
 
-def chain_answers(rpc_url: str) -> bool:
-    """Whether a JSON-RPC endpoint tells its chain id."""
+def chain_is_ready(network: Network, rpc_url: str) -> bool:
+    """Whether the chain answers, and everyone who must send transactions has been given money."""
+    rpc = JsonRpc(rpc_url, timeout_s=ANSWER_SECONDS)
     try:
-        return bool(JsonRpc(rpc_url, timeout_s=ANSWER_SECONDS).call("eth_chainId"))
+        return all(int(rpc.call("eth_getBalance", owner, "latest"), 16) > 0 for owner in network.members.funded)
     except ChainError:
         return False
 
