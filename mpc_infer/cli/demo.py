@@ -55,13 +55,13 @@ def demo(
     if network is not None:
         demonstrate(AttachedNetwork(network), engine, say, partial(_show, as_json=as_json, stays=True))
         return
-    show = partial(_show_and_stay if stay else _show, as_json=as_json)
+    show = partial(_show, as_json=as_json, stays=stay)
     with ending_in_order(), _directory(keep) as directory:
-        settings = Settings(directory, parties=parties, lanes=lanes, chain=chain, engine=engine)
+        settings = Settings(directory, parties=parties, lanes=lanes, chain=chain, engine=engine, stay=stay)
         run_demo(settings, say, show)
 
 
-def _show(report: "Report", net: "Place", *, as_json: bool, stays: bool = False) -> None:
+def _show(report: "Report", net: "Place", *, as_json: bool, stays: bool) -> None:
     """Print what the demo found, and how to check it oneself."""
     from mpc_infer.devnet.report import print_report
 
@@ -76,9 +76,3 @@ def _show(report: "Report", net: "Place", *, as_json: bool, stays: bool = False)
         say(f"Verify a receipt yourself, in another terminal: {shlex.join(verify)}")
     else:
         say("Verify a receipt yourself: run with `--stay`, then what it prints, in another terminal.")
-
-
-def _show_and_stay(report: "Report", net: "Place", *, as_json: bool) -> None:
-    _show(report, net, as_json=as_json, stays=True)
-    say("The network runs; Ctrl-C ends it.")
-    net.watch()

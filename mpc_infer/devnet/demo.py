@@ -35,6 +35,7 @@ class Settings:
         directory: where the network's files go.
         chain: "auto", "anvil" or "eth-tester".
         engine: what the parties run; there is one today.
+        stay: keep the network running afterwards, until Ctrl-C.
     """
 
     directory: Path
@@ -42,6 +43,7 @@ class Settings:
     lanes: int = 1
     chain: str = "auto"
     engine: str = ENGINES[0]
+    stay: bool = False
 
 
 @dataclass
@@ -77,9 +79,6 @@ class Place(Protocol):
     def client(self, name: str) -> Path:
         """Configuration file of a client."""
 
-    def watch(self) -> None:
-        """Stay until Ctrl-C."""
-
 
 Show = Callable[[Report, Place], None]
 
@@ -99,6 +98,9 @@ def run_demo(settings: Settings, progress: Progress, show: Show) -> None:
         settings.directory, parties=settings.parties, lanes=settings.lanes, chain=settings.chain, progress=progress
     ) as net:
         demonstrate(net, settings.engine, progress, show)
+        if settings.stay:
+            progress("the network runs; Ctrl-C ends it")
+            net.watch()
 
 
 def demonstrate(net: Place, engine: str, progress: Progress, show: Show) -> None:
