@@ -15,7 +15,7 @@ ARGS ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint fmt protos artifacts contracts foundry bench check clean image cluster cluster-demo cluster-down
+.PHONY: help demo test test-all lint fmt protos contracts foundry bench check clean image cluster cluster-demo cluster-down
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -58,13 +58,16 @@ fmt: $(DEV_STAMP)  ## format and sort imports
 	$(BIN)/ruff check --fix .
 
 bench: $(DEV_STAMP)  ## side by side with stock CrypTen on this machine
-	$(BIN)/python -m bench $(ARGS)
+	$(BIN)/python -m bench.overhead $(ARGS)
 
 protos: $(DEV_STAMP)  ## generate mpc_infer/v1 from protos/
 	$(BIN)/buf lint protos
 	$(BIN)/python -m grpc_tools.protoc -I protos --python_out=. --pyi_out=. --grpc_python_out=. protos/mpc_infer/v1/*.proto
 
 # The toolchain comes from npm; without node the committed artifacts are used as they are.
+contracts: | $(BIN)/python  ## compile, write the artifacts into the package, run the Solidity tests
+	PYTHON='$(abspath $(BIN))/python' contracts/check.sh
+
 foundry:
 	@if command -v node >/dev/null && command -v npm >/dev/null; then $(MAKE) --no-print-directory contracts; \
 	else echo 'skipped: Foundry tests (node and npm not found)'; fi
