@@ -6,13 +6,16 @@ BIN := $(VENV)/bin
 #   make demo PIP_ARGS='--extra-index-url <index of CPU wheels>'
 PIP_ARGS ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
+# The image's wheels come through the host's pip, which knows where the CPU build of torch is.
+WHEELS := build/wheels
+PIP_WHEEL := $(BIN)/python -m pip wheel --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS) -w $(WHEELS)
 DEMO_STAMP := $(VENV)/.installed-demo
 DEV_STAMP := $(VENV)/.installed-dev
 ARGS ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint fmt protos artifacts contracts foundry bench check clean
+.PHONY: help demo test test-all lint fmt protos contracts foundry bench check clean image cluster cluster-demo cluster-down
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -55,16 +58,38 @@ fmt: $(DEV_STAMP)  ## format and sort imports
 	$(BIN)/ruff check --fix .
 
 bench: $(DEV_STAMP)  ## side by side with stock CrypTen on this machine
-	$(BIN)/python -m bench $(ARGS)
+	$(BIN)/python -m bench.overhead $(ARGS)
 
 protos: $(DEV_STAMP)  ## generate mpc_infer/v1 from protos/
 	$(BIN)/buf lint protos
 	$(BIN)/python -m grpc_tools.protoc -I protos --python_out=. --pyi_out=. --grpc_python_out=. protos/mpc_infer/v1/*.proto
 
 # The toolchain comes from npm; without node the committed artifacts are used as they are.
+contracts: | $(BIN)/python  ## compile, write the artifacts into the package, run the Solidity tests
+	PYTHON='$(abspath $(BIN))/python' contracts/check.sh
+
 foundry:
 	@if command -v node >/dev/null && command -v npm >/dev/null; then $(MAKE) --no-print-directory contracts; \
 	else echo 'skipped: Foundry tests (node and npm not found)'; fi
+
+COMPOSE := docker compose -f deploy/docker/compose.yaml
+
+image: $(DEMO_STAMP)  ## the container image of every role (needs Docker)
+	rm -rf $(WHEELS)/mpc_infer-*.whl
+	$(PIP_WHEEL) '.[node,devchain]'
+	$(PIP_WHEEL) --no-deps crypten==0.4.1
+	docker build --build-context wheels=$(WHEELS) -f deploy/docker/Dockerfile -t mpc-infer:local deploy/docker
+
+cluster: image  ## a network of containers: chain, three parties, dealer, coordinator
+	$(COMPOSE) up --detach --wait --wait-timeout 300
+
+cluster-demo: $(DEMO_STAMP)  ## the demo, from outside, against that network
+	mkdir -p build/cluster && rm -rf build/cluster/clients
+	$(COMPOSE) cp keys:/network/net/clients build/cluster/clients
+	$(BIN)/mpc-infer demo --network build/cluster $(ARGS)
+
+cluster-down:  ## end it and remove its volumes
+	$(COMPOSE) down --volumes --timeout 20
 
 check: protos contracts  ## generated files are what they should be
 	git diff --exit-code -- mpc_infer/v1 mpc_infer/chain/artifacts

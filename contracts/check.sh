@@ -12,7 +12,12 @@ if ! cmp -s package-lock.json node_modules/.lock-installed; then
     npm ci --no-audit --no-fund --loglevel=error
     cp package-lock.json node_modules/.lock-installed
 fi
-forge=node_modules/.bin/forge
+# On Linux on x86-64 Foundry comes from npm as well; elsewhere it has to be installed by hand.
+forge=node_modules/@foundry-rs/forge-linux-amd64/bin/forge
+[ -x "$forge" ] || forge=$(command -v forge) || {
+    echo "contracts: forge not found: install Foundry (https://getfoundry.sh)" >&2
+    exit 1
+}
 $forge fmt --check
 $forge build
 "${PYTHON:-python3}" artifacts.py

@@ -2,6 +2,8 @@
 
 import hashlib
 import hmac
+import json
+import re
 from typing import Any
 
 import rfc8785
@@ -13,6 +15,9 @@ from mpc_infer.ids import Address
 
 DIGEST_BYTES = 32
 ADDRESS_BYTES = 20
+MAX_JSON_DEPTH = 32
+# A string (even without its end, so that no byte is looked at twice), or a bracket outside of any string.
+_JSON_NESTING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 _KECCAK = Keccak256(CryptodomeBackend())
 
 
@@ -87,3 +92,36 @@ def canonical_json(value: Any) -> bytes:
         return rfc8785.dumps(value)
     except rfc8785.CanonicalizationError as error:
         raise InvalidInput(f"no canonical JSON for this value: {error}") from error
+
+
+def parse_json(data: bytes, *, max_bytes: int) -> Any:
+    """Parse JSON that somebody else wrote.
+
+    Python's parser recurses, and several libraries raise the interpreter's recursion limit so far that deep nesting
+    overflows the C stack: the depth is checked before.
+
+    Raises:
+        InvalidRequest: too large, nested deeper than 32, not UTF-8 JSON, a key twice in one object, or NaN.
+    """
+    if len(data) > max_bytes:
+        raise InvalidRequest(f"the JSON has {len(data)} bytes, and at most {max_bytes} are accepted")
+    depth = 0
+    for found in _JSON_NESTING.finditer(data):
+        depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(found[0], 0)
+        if depth > MAX_JSON_DEPTH:
+            raise InvalidRequest(f"the JSON is nested deeper than {MAX_JSON_DEPTH}")
+    try:
+        return json.loads(data.decode(), object_pairs_hook=_without_doubles, parse_constant=_no_constant)
+    except ValueError as error:
+        raise InvalidRequest("the contents are not JSON, or hold a key twice") from error
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key is there twice")
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")

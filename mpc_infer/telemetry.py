@@ -21,7 +21,8 @@ def _printable(name: str, value: Field) -> str | int | float | bool | None:
     if isinstance(value, bytes):
         return value[:4].hex() if name in PUBLIC_IDENTIFIERS else "<redacted>"
     if isinstance(value, str):
-        return value[:MAX_TEXT]
+        # One event is one line, whatever a peer put into a text.
+        return value[:MAX_TEXT].replace("\r", "\\r").replace("\n", "\\n")
     if value is None or isinstance(value, bool | int | float):
         return value
     return "<redacted>"
@@ -30,12 +31,12 @@ def _printable(name: str, value: Field) -> str | int | float | bool | None:
 class _Formatter(logging.Formatter):
     def __init__(self, as_json: bool) -> None:
         super().__init__()
-        self._as_json = as_json
+        self.as_json = as_json
 
     def format(self, record: logging.LogRecord) -> str:
         fields = getattr(record, "fields", {})
         head = {"time": self.formatTime(record), "level": record.levelname, "logger": record.name}
-        if self._as_json:
+        if self.as_json:
             text = json.dumps({**head, "event": record.getMessage(), **fields})
         else:
             tail = " ".join(f"{key}={value}" for key, value in fields.items())
@@ -65,9 +66,7 @@ class Log:
         """Something that an operator must look at; the traceback goes along, without values of variables."""
         self._write(logging.ERROR, event, fields, exception)
 
-    def _write(
-        self, level: int, event: str, fields: dict[str, Field], exception: BaseException | None = None
-    ) -> None:
+    def _write(self, level: int, event: str, fields: dict[str, Field], exception: BaseException | None = None) -> None:
         if self._logger.isEnabledFor(level):
             shown = {name: _printable(name, value) for name, value in fields.items()}
             self._logger.log(level, event, extra={"fields": shown}, exc_info=exception)
@@ -81,3 +80,10 @@ def configure(*, level: str = "INFO", as_json: bool = False, stream: TextIO | No
     root.handlers[:] = [handler]
     root.setLevel(level)
     root.propagate = False
+
+
+def settings() -> tuple[str, bool]:
+    """Level and whether lines are JSON, as configured: for a process that starts another one."""
+    root = logging.getLogger("mpc_infer")
+    as_json = any(isinstance(one.formatter, _Formatter) and one.formatter.as_json for one in root.handlers)
+    return logging.getLevelName(root.getEffectiveLevel()), as_json

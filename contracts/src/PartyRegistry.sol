@@ -155,10 +155,12 @@ contract PartyRegistry is IPartyRegistry, ERC1056Registry, AccessControl {
         returns (uint32 number)
     {
         SetHeader memory header = _requireSet(id);
-        if (signers.length != header.count) revert SignatureCountWrong(signers.length, header.count);
-        for (uint256 i = 0; i < signers.length; ++i) {
+        uint256 count = header.count;
+        if (signers.length != count) revert SignatureCountWrong(signers.length, count);
+        mapping(uint256 index => address identity) storage members = _members[id];
+        for (uint256 i = 0; i < count; ++i) {
             address signer = signers[i];
-            address identity = _members[id][i];
+            address identity = members[i];
             if (!_validAt(identity, signer, timestamp)) revert SignerNotValid(identity, signer, timestamp);
             for (uint256 j = 0; j < i; ++j) {
                 if (signers[j] == signer) revert DuplicateSigner(signer);
@@ -208,7 +210,7 @@ contract PartyRegistry is IPartyRegistry, ERC1056Registry, AccessControl {
     }
 
     function _validAt(address identity, address signer, uint256 timestamp) private view returns (bool) {
-        Window memory window = _windows[identity][signer];
+        Window storage window = _windows[identity][signer];
         return timestamp >= window.notBefore && timestamp < window.notAfter;
     }
 

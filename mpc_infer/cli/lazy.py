@@ -1,6 +1,7 @@
 """Groups that import a command's module only when that command is used.
 
-`mpc-infer --help` must be quick, and a client's installation has no torch: importing every role up front would break both.
+`mpc-infer --help` must be quick, and a client's installation has no torch: importing every role up front would break
+both.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""What a command prints: results on stdout, everything else on stderr, and exit statuses that a script can tell apart."""
+"""What a command prints: results on stdout, all else on stderr, and exit statuses that scripts can tell apart."""
 
 import json
 import sys

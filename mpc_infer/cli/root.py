@@ -38,7 +38,8 @@ def cli(debug: bool) -> None:
 
 def _run(arguments: list[str]) -> int:
     """Run one command and turn whatever it raises into a message and an exit status."""
-    debug = "--debug" in arguments
+    # What serves writes to a log, where the traceback of a defect belongs.
+    debug = "--debug" in arguments or "serve" in arguments
     try:
         result = cli.main(arguments, prog_name="mpc-infer", standalone_mode=False)
         return result if isinstance(result, int) else 0

@@ -33,4 +33,4 @@ def read_rows(path: Path) -> NDArray[np.float64]:
             raise MessageTooLarge(f"{path} is larger than {MAX_FILE_BYTES} bytes", remedy="send fewer rows at a time")
         return _load(path)
     except (OSError, ValueError, EOFError, UserWarning) as error:
-        raise InvalidInput(f"{path} cannot be read: {error}", remedy="give a .npy array or a .csv of numbers") from error
+        raise InvalidInput(f"{path} cannot be read: {error}", remedy="give a .npy or .csv of numbers") from error

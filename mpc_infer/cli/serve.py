@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from mpc_infer import telemetry
+from mpc_infer.errors import Unavailable
 
 ConfigFile = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -31,10 +32,34 @@ def _role(name: str, summary: str, config_type: str) -> click.Group:
     def serve(config_file: Path, log_level: str, log_json: bool) -> None:
         """Serve until SIGTERM or Ctrl-C."""
         telemetry.configure(level=log_level, as_json=log_json)
-        config = getattr(importlib.import_module(f"mpc_infer.{name}.config"), config_type).load(config_file)
-        asyncio.run(importlib.import_module(f"mpc_infer.{name}.server").serve(config))
+        asyncio.run(importlib.import_module(f"mpc_infer.{name}.server").serve(_load(name, config_type, config_file)))
+
+    @group.command()
+    @click.option("--config", "config_file", type=ConfigFile, required=True, help="TOML file of the role.")
+    def health(config_file: Path) -> None:
+        """Ask the role of this configuration, on this machine, whether it serves. Exit code 0 if it does."""
+        section = getattr(_load(name, config_type, config_file), name)
+        _check_health(section.listen, section.keystore)
 
     return group
+
+
+def _load(name: str, config_type: str, config_file: Path) -> Any:
+    return getattr(importlib.import_module(f"mpc_infer.{name}.config"), config_type).load(config_file)
+
+
+def _check_health(listen: str, directory: Path) -> None:
+    from mpc_infer.identity.keystore import Keystore
+    from mpc_infer.rpc.probe import is_serving
+    from mpc_infer.rpc.settings import split_host_port
+
+    host, port = split_host_port(listen)
+    keystore = Keystore(directory)
+    # Bound to every address, a service is asked on loopback.
+    target = f"{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104
+    if not is_serving(target, keystore.tls, peer=keystore.address):
+        raise Unavailable(f"nothing serves at {target}")
+    click.echo("serving")
 
 
 party = _role("party", "Run a computing party.", "PartyConfig")

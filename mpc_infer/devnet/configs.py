@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mpc_infer.chain.registry import ContractAddresses
+from mpc_infer.chain.records import ContractAddresses
 from mpc_infer.devnet.toml import Table
-from mpc_infer.devnet.topology import Topology
+from mpc_infer.devnet.topology import LOOPBACK, Topology
 from mpc_infer.ids import Address, PartySetId
 
 Document = Mapping[str, Table | list[Table]]
@@ -17,29 +17,38 @@ class Members:
 
     Attributes:
         funded: accounts that the development chain gives money to.
-        dealer_key_id: id of the dealer's sealing key, which every party pins.
+        dealer_key_id: id of the dealer's sealing key, which every party pins; hex.
     """
 
     parties: tuple[Address, ...]
     dealer: Address
     coordinator: Address
     funded: tuple[Address, ...]
-    dealer_key_id: bytes
+    dealer_key_id: str
 
 
 @dataclass(frozen=True)
 class Network:
-    """Everything that configuration is written from."""
+    """Everything that configuration is written from.
+
+    Attributes:
+        party_set: id of the party set, hex.
+    """
 
     topology: Topology
     members: Members
     contracts: ContractAddresses
-    party_set: PartySetId
+    party_set: str
 
     @property
     def client_rpc_url(self) -> str:
         """The chain, as programs on this machine reach it."""
         return f"http://{self.topology.outside}:{self.topology.chain.port}"
+
+    @property
+    def party_set_id(self) -> PartySetId:
+        """The registry's 32 bytes."""
+        return PartySetId(bytes.fromhex(self.party_set))
 
     def _contracts(self) -> Table:
         return {
@@ -53,8 +62,9 @@ class Network:
 
     def chain(self, backend: str) -> Document:
         """Configuration of the development chain."""
-        listen = self.topology.chain.listen
-        return {"chain": {"listen": listen, "backend": backend, "fund": list(self.members.funded)}}
+        place = self.topology.chain
+        own: Table = {"listen": place.listen, "backend": backend, "fund": list(self.members.funded)}
+        return {"chain": own if place.bind_host == LOOPBACK else {**own, "exposed": True}}
 
     def dealer(self) -> Document:
         """Configuration of the dealer."""
@@ -68,13 +78,13 @@ class Network:
             "listen": place.service.listen,
             "keystore": "keystore",
             "database": "party.sqlite",
-            "party_set": self.party_set.hex(),
+            "party_set": self.party_set,
             "lanes": [lane.listen for lane in place.lanes],
         }
         dealer: Table = {
             "target": self.topology.dealer.target,
             "address": self.members.dealer,
-            "sealing_key_id": self.members.dealer_key_id.hex(),
+            "sealing_key_id": self.members.dealer_key_id,
         }
         peers = [self._peer(other) for other in range(len(self.members.parties)) if other != index]
         coordinator: Table = {"address": self.members.coordinator}
@@ -86,7 +96,7 @@ class Network:
             "listen": self.topology.coordinator.listen,
             "keystore": "keystore",
             "database": "coordinator.sqlite",
-            "party_set": self.party_set.hex(),
+            "party_set": self.party_set,
         }
         parties = [self._party_of_coordinator(index) for index in range(len(self.members.parties))]
         return {"coordinator": own, "parties": parties, "chain": self._chain()}

@@ -1,22 +1,24 @@
 """A whole network on this machine: every role its own process, started by the command an operator would use."""
 
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mpc_infer.devnet.health import Probe
 from mpc_infer.devnet.configs import Network
-from mpc_infer.devnet.init import initialise
+from mpc_infer.devnet.health import Probe
+from mpc_infer.devnet.init import initialise, load
 from mpc_infer.devnet.layout import Layout
 from mpc_infer.devnet.membership import add_client
 from mpc_infer.devnet.process import RoleProcess, stop_all, wait_until
-from mpc_infer.devnet.setup import chain_answers, set_up_contracts
+from mpc_infer.devnet.setup import chain_is_ready, set_up_contracts
 from mpc_infer.devnet.topology import Topology, loopback
 from mpc_infer.errors import ConfigError
 
 START_SECONDS = 90.0
+WATCH_SECONDS = 0.5
 CHAIN, DEALER, COORDINATOR = "chain", "dealer", "coordinator"
 
 
@@ -34,7 +36,8 @@ class Devnet:
     """A network in a directory; a context manager that leaves no process behind.
 
     Args:
-        directory: keys, configuration, databases and logs of every role go here.
+        directory: keys, configuration, databases and logs of every role go here. Where it holds a network
+            already, that is run, whatever the other arguments say.
         parties: 2 to 5.
         lanes: lanes of each party.
         chain: "auto", "anvil" or "eth-tester".
@@ -55,8 +58,10 @@ class Devnet:
         self.layout = Layout(directory.resolve())
         self._progress = progress
         progress("making keys, certificates and configuration")
-        topology = topology or loopback(parties, lanes)
-        self.network: Network = initialise(self.layout, topology, chain=chain)
+        if self.layout.network_file.exists():
+            self.network: Network = load(self.layout)
+        else:
+            self.network = initialise(self.layout, topology or loopback(parties, lanes), chain=chain)
         names = [CHAIN, DEALER, *self.party_names, COORDINATOR]
         self._roles = {
             name: RoleProcess(name, role_command(self.layout, name), self.layout.log(name)) for name in names
@@ -114,9 +119,9 @@ class Devnet:
         chain = self.role(CHAIN)
         self._progress("starting the chain")
         chain.start()
-        wait_until(lambda: chain_answers(self.rpc_url), [chain], START_SECONDS, "the chain")
+        wait_until(lambda: chain_is_ready(self.network, self.rpc_url), [chain], START_SECONDS, "the chain")
         self._progress("deploying contracts and registering the parties")
-        set_up_contracts(self.layout, self.network)
+        set_up_contracts(self.layout, self.network, self.rpc_url)
         self._progress(f"starting the dealer, {len(self.party_names)} parties and the coordinator")
         rest = [role for role in self.roles if role is not chain]
         for role in rest:
@@ -133,6 +138,17 @@ class Devnet:
             probe = Probe(self.layout, self.network, name)
             wait_until(probe, [self.role(name)], START_SECONDS, name)
             self._progress(f"{name} serves")
+
+    def watch(self) -> None:
+        """Block as long as every role lives.
+
+        Raises:
+            Unavailable: a role ended, with the end of its log.
+        """
+        while True:
+            for role in self.roles:
+                role.check()
+            time.sleep(WATCH_SECONDS)
 
     def restart(self, name: str) -> None:
         """Start a role again, after a stop or a kill, and wait until it serves."""

@@ -1,16 +1,11 @@
 """Whether a role serves, by grpc.health.v1 over mutual TLS."""
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-
 from mpc_infer.devnet.configs import Network
 from mpc_infer.devnet.layout import Layout
 from mpc_infer.errors import ConfigError
 from mpc_infer.identity.keystore import Keystore
 from mpc_infer.ids import Address
-from mpc_infer.rpc.channel import open_sync_channel
-
-CHECK_SECONDS = 2.0
+from mpc_infer.rpc.probe import is_serving
 
 
 def _place(network: Network, name: str) -> tuple[str, Address]:
@@ -35,11 +30,4 @@ class Probe:
 
     def __call__(self) -> bool:
         """True if the role says that it serves; False if it does not answer, or answers otherwise."""
-        with open_sync_channel(self._target, self._credentials, peer=self._address) as channel:
-            try:
-                answer = health_pb2_grpc.HealthStub(channel).Check(
-                    health_pb2.HealthCheckRequest(), timeout=CHECK_SECONDS, wait_for_ready=False
-                )
-            except grpc.RpcError:
-                return False
-        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+        return is_serving(self._target, self._credentials, peer=self._address)

@@ -1,18 +1,18 @@
 """Keys, certificates and configuration of a whole network, written before anything runs."""
 
-import json
+from pydantic import TypeAdapter, ValidationError
 
 from mpc_infer.devnet.configs import Document, Members, Network
 from mpc_infer.devnet.layout import Layout, private_directory
 from mpc_infer.devnet.membership import add_client, admit, create_authority
-from mpc_infer.devnet.predict import CHAIN_ID, contract_addresses, party_set_id
+from mpc_infer.devnet.predict import contract_addresses, party_set_id
 from mpc_infer.devnet.toml import dumps, write_private
 from mpc_infer.devnet.topology import Topology
 from mpc_infer.errors import ConfigError
 from mpc_infer.identity.certs import CertificateAuthority
-from mpc_infer.identity.did import did_of
 
 OPERATOR, OWNER, DATA_OWNER = "operator", "model-owner", "data-owner"
+_NETWORK = TypeAdapter(Network)
 
 
 def initialise(layout: Layout, topology: Topology, *, chain: str = "auto") -> Network:
@@ -33,8 +33,21 @@ def initialise(layout: Layout, topology: Topology, *, chain: str = "auto") -> Ne
     network = _network(layout, topology, authority)
     _write_roles(layout, network, chain)
     add_client(layout, DATA_OWNER, network, authority)
-    write_private(layout.network_file, json.dumps(_description(network), indent=2) + "\n")
+    write_private(layout.network_file, _NETWORK.dump_json(network, indent=2).decode() + "\n")
     return network
+
+
+def load(layout: Layout) -> Network:
+    """The network of a directory that `initialise` made.
+
+    Raises:
+        ConfigError: there is none, or its description is damaged.
+    """
+    try:
+        return _NETWORK.validate_json(layout.network_file.read_bytes())
+    except (OSError, ValidationError) as error:
+        remedy = "give a directory made by `mpc-infer devnet init`"
+        raise ConfigError(f"{layout.root} holds no network: {error}", remedy=remedy) from error
 
 
 def _network(layout: Layout, topology: Topology, authority: CertificateAuthority) -> Network:
@@ -52,9 +65,9 @@ def _network(layout: Layout, topology: Topology, authority: CertificateAuthority
         dealer=dealer.address,
         coordinator=coordinator.address,
         funded=(operator.address, coordinator.address, owner.address),
-        dealer_key_id=dealer.sealing_keys.public().key_id,
+        dealer_key_id=dealer.sealing_keys.public().key_id.hex(),
     )
-    return Network(topology, members, contracts, party_set_id(contracts.party_registry, addresses))
+    return Network(topology, members, contracts, party_set_id(contracts.party_registry, addresses).hex())
 
 
 def _write(layout: Layout, name: str, document: Document) -> None:
@@ -69,20 +82,3 @@ def _write_roles(layout: Layout, network: Network, chain: str) -> None:
     for index in range(len(network.members.parties)):
         _write(layout, f"party{index}", network.party(index))
     write_private(layout.client(OWNER), dumps(network.client()))
-
-
-def _description(network: Network) -> dict[str, object]:
-    """What a person, or another program, wants to know; nothing secret."""
-    members = network.members
-    return {
-        "chain_id": CHAIN_ID,
-        "party_set": network.party_set.hex(),
-        "parties": [did_of(CHAIN_ID, address) for address in members.parties],
-        "dealer": did_of(CHAIN_ID, members.dealer),
-        "coordinator": did_of(CHAIN_ID, members.coordinator),
-        "party_registry": network.contracts.party_registry,
-        "model_registry": network.contracts.model_registry,
-        "receipt_anchor": network.contracts.receipt_anchor,
-        "endpoints": [place.service.target for place in network.topology.parties],
-        "rpc_url": network.client_rpc_url,
-    }

@@ -52,7 +52,9 @@ class Layout:
 
 
 def private_directory(path: Path) -> Path:
-    """Make a directory that only its owner can enter."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make a directory that only its owner can enter, and so every one above it that is missing."""
+    if not path.parent.exists():
+        private_directory(path.parent)
+    path.mkdir(mode=0o700, exist_ok=True)
     path.chmod(0o700)
     return path

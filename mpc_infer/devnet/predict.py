@@ -2,20 +2,20 @@
 
 from collections.abc import Sequence
 
-import rlp
 from eth_abi.abi import encode
-from eth_utils.crypto import keccak
 
-from mpc_infer.chain.registry import ContractAddresses
-from mpc_infer.identity.did import address_bytes, to_address
+from mpc_infer.chain.records import ContractAddresses
+from mpc_infer.encoding import address_bytes, keccak, to_address
 from mpc_infer.ids import Address, PartySetId
 
 CHAIN_ID = 31337
 
 
 def contract_address(deployer: Address, nonce: int) -> Address:
-    """Address of the contract that a deployer's transaction creates (the yellow paper's section 7)."""
-    return to_address(keccak(rlp.encode([address_bytes(deployer), nonce]))[12:])
+    """Address of the contract that a deployer's transaction creates (yellow paper, section 7); nonce < 128."""
+    # RLP of [20 bytes, one byte]: zero is written as the empty string.
+    encoded = b"\xd6\x94" + address_bytes(deployer) + bytes([nonce or 0x80])
+    return to_address(keccak(encoded)[12:])
 
 
 def contract_addresses(deployer: Address) -> ContractAddresses:

@@ -71,7 +71,7 @@ class RoleProcess:
             return
         descriptor = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - our own command, no shell
                 self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=descriptor,

@@ -66,7 +66,7 @@ _COLUMNS: tuple[tuple[str, str], ...] = (
     ("accuracy, private", "{accuracy_private:.2%}"),
     ("largest deviation", "{max_abs_error:.1e}"),
     ("rounds", "{rounds}"),
-    ("bytes sent per party, 1 row", "{bytes_per_party:,}"),
+    ("bytes per party, 1 row", "{bytes_per_party:,}"),
     ("online, 1 row, median", "{online_ms_p50:.1f} ms"),
     ("end to end, 1 row, median", "{end_to_end_ms_p50:.1f} ms"),
     ("receipts verified", "{receipts_verified} of {receipts}"),
@@ -80,15 +80,17 @@ def print_report(report: Report) -> None:
 
     console = Console()
     models = Table(title=f"Private inference among {report.parties} parties ({report.engine})", title_justify="left")
-    models.add_column("")
+    models.add_column("", no_wrap=True)
     for run in report.models:
         models.add_column(f"{run.name}\n{run.title}", justify="right")
     for label, form in _COLUMNS:
         models.add_row(label, *(form.format(**asdict(run)) for run in report.models))
     console.print(models)
     anchors = Table(title="Anchored on the chain", title_justify="left")
-    for label in ("receipts", "gas", "transaction"):
-        anchors.add_column(label, justify="left" if label == "transaction" else "right", no_wrap=True)
+    anchors.add_column("receipts", justify="right", min_width=8)
+    anchors.add_column("gas", justify="right", min_width=7)
+    # The one column that may be cut on a narrow terminal; --json has it in full.
+    anchors.add_column("transaction", no_wrap=True, overflow="ellipsis")
     for anchor in report.anchors:
         anchors.add_row(str(anchor.receipts), f"{anchor.gas:,}", anchor.tx)
     console.print(anchors)

@@ -69,7 +69,7 @@ def breast_cancer() -> TrainedModel:
     layers = (_as_exported(fitted.coef_.T, fitted.intercept_),)
     rows = scaler.transform(test).astype(np.float32)
     onnx = dense_onnx(layers, "breast-cancer")
-    return TrainedModel("breast-cancer", "logistic regression, 30-1", onnx, rows, test_labels, layers)
+    return TrainedModel("breast-cancer", "logistic, 30-1", onnx, rows, test_labels, layers)
 
 
 def digits() -> TrainedModel:
@@ -88,7 +88,7 @@ def digits() -> TrainedModel:
         fitted = MLPClassifier((64, 32), max_iter=80, random_state=SEED).fit(train, train_labels)
     layers = tuple(_as_exported(w, b) for w, b in zip(fitted.coefs_, fitted.intercepts_, strict=True))
     onnx = dense_onnx(layers, "digits")
-    return TrainedModel("digits", "MLP with ReLU, 64-64-32-10", onnx, test.astype(np.float32), test_labels, layers)
+    return TrainedModel("digits", "ReLU, 64-64-32-10", onnx, test.astype(np.float32), test_labels, layers)
 
 
 TRAINERS: tuple[Callable[[], TrainedModel], ...] = (breast_cancer, digits)

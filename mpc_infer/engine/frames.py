@@ -2,7 +2,7 @@
 
 A frame is a header of 64 bytes, little endian, and a payload::
 
-    magic "MPI1" · u8 kind · u8 sender · u8 dtype · u8 ndim · session 16 B · u32 step · 7 x u32 dims · u64 payload length
+    "MPI1" · u8 kind · u8 sender · u8 dtype · u8 ndim · session 16 B · u32 step · 7 x u32 dims · u64 payload length
 
 Unused dims are zero. For arrays the payload is their data; everywhere else dtype is BYTES and ndim is 0.
 """
@@ -100,7 +100,7 @@ def encode_abort(error: BaseException) -> bytes:
 
 
 def decode_abort(payload: bytes, sender: int) -> SessionAborted:
-    """The error that another party gave up with, as an error of ours. Codes that are not known become SessionAborted."""
+    """The error that another party gave up with, as one of ours. Codes that are not known become SessionAborted."""
     if len(payload) < 2:
         return UnexpectedFrame(f"party {sender} sent a malformed abort", party=sender)
     code, reason = payload[2 : 2 + payload[1]], payload[2 + payload[1] :]

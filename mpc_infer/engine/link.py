@@ -22,10 +22,11 @@ class Counters:
 class Link(Protocol):
     """All-to-all messages among the parties of one lane, in lock step.
 
-    Every call of `exchange` and `exchange_bytes` is one round, numbered from 0 in each session. All parties must make the same
-    calls in the same order. A link is used by one thread. Every method raises a SessionAborted when the session cannot go
-    on: PeerFailed and PeerTimeout name the party at fault, UnexpectedFrame says what was wrong, and whatever another party
-    aborted with is raised here too. After any of these the link is idle again, and `begin` starts the next session.
+    Every call of `exchange` and `exchange_bytes` is one round, numbered from 0 in each session. All parties must make
+    the same calls in the same order. A link is used by one thread. Every method raises a SessionAborted when the
+    session cannot go on: PeerFailed and PeerTimeout name the party at fault, UnexpectedFrame says what was wrong, and
+    whatever another party aborted with is raised here too. After any of these the link is idle again, and `begin`
+    starts the next session.
     """
 
     @property

@@ -99,7 +99,7 @@ def prepare_material(
         _agree(link, digest("material-hello", material_id, plan.digest))
         seed = fresh_seed()
         own = seed_commitment(material_id, link.rank, seed)
-        commitments = link.exchange_bytes([own] * link.size, max_bytes=DIGEST_BYTES)
+        commitments = _exchange_fixed(link, own)
         sealed = link.exchange_bytes(_to_last(link, seal(seed, commitments)), max_bytes=MAX_SEALED_SEED_BYTES)
         corrections = None
         if link.rank == link.size - 1:
@@ -136,8 +136,8 @@ def run_session(
         deadline: `time.monotonic()` seconds for every wait.
 
     Raises:
-        MaterialUnusable, PlanMismatch, TranscriptMismatch, PeerFailed, PeerTimeout, UnexpectedFrame: the session is over
-            at every party; the material is gone.
+        MaterialUnusable, PlanMismatch, TranscriptMismatch, PeerFailed, PeerTimeout, UnexpectedFrame: the session is
+            over at every party; the material is gone.
     """
     clock = clock or SystemClock()
     material.start()

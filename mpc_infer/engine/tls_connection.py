@@ -51,15 +51,20 @@ class Connection:
     Args:
         sock: a TLS socket after its handshake, non-blocking.
         peer: whose certificate it is.
+
+    Attributes:
+        aborted: whether the peer has said that the session is over.
     """
 
     def __init__(self, sock: ssl.SSLSocket, peer: int) -> None:
         self.peer = peer
+        self.aborted = False
         self._sock = sock
         self._outgoing: deque[memoryview] = deque()
         self._read_wants = select.POLLIN
         self._write_wants = 0
         self._expected: Expected | None = None
+        self._session_id = b""
         self._header: Header | None = None
         self._buffer = bytearray(HEADER_BYTES)
         self._filled = 0
@@ -87,13 +92,15 @@ class Connection:
     @property
     def wants(self) -> int:
         """Poll events that would let `advance` make progress."""
-        reading = 0 if self._complete else self._read_wants
+        reading = 0 if self._complete or self._held else self._read_wants
         return reading | (self._write_wants if self._outgoing else 0)
 
     @property
     def buffered(self) -> bool:
-        """Whether decrypted bytes wait inside TLS, where poll does not see them."""
-        return not self._complete and self._sock.pending() > 0
+        """Whether bytes wait here or inside TLS, where poll does not see them."""
+        if self._complete or self._held:
+            return False
+        return self._filled == len(self._buffer) or self._sock.pending() > 0
 
     def queue(self, frame: bytes | bytearray | memoryview) -> None:
         """Append a whole frame to what is to be sent."""
@@ -102,14 +109,17 @@ class Connection:
     def expect(self, expected: Expected) -> None:
         """Name the next frame. The one before must have been taken."""
         self._expected = expected
+        self._session_id = expected.session_id
+
+    def take(self) -> bytearray:
+        """The payload of the frame that is complete. What follows waits until it is expected, unless it is an ABORT."""
+        payload = self._buffer
+        self._expected = None
         self._header = None
         self._buffer = bytearray(HEADER_BYTES)
         self._filled = 0
         self._complete = False
-
-    def take(self) -> bytearray:
-        """The payload of the frame that is complete."""
-        return self._buffer
+        return payload
 
     def advance(self) -> None:
         """Send and receive what can be done without waiting.
@@ -158,12 +168,19 @@ class Connection:
             else:
                 self._outgoing[0] = view[count:]
 
+    @property
+    def _held(self) -> bool:
+        # A header has come before anybody expects it.
+        return self._header is None and self._expected is None and self._filled == HEADER_BYTES
+
     def _receive(self) -> None:
         while not self._complete:
             if self._filled < len(self._buffer) and not self._read_some():
                 return
             if self._filled == len(self._buffer):
                 self._advance_frame()
+                if self._held:
+                    return
 
     def _read_some(self) -> bool:
         window = memoryview(self._buffer)[self._filled : self._filled + READ_BYTES]
@@ -182,21 +199,25 @@ class Connection:
 
     def _advance_frame(self) -> None:
         if self._header is None:
-            self._header = self._check_header(Header.from_bytes(self._buffer))
+            header = Header.from_bytes(self._buffer)
+            if self._expected is None and header.kind is not Kind.ABORT:
+                return
+            self._header = self._check_header(header)
             self._buffer = bytearray(self._header.length)
             self._filled = 0
             if self._header.length:
                 return
         if self._header.kind is Kind.ABORT:
+            self.aborted = True
             raise decode_abort(bytes(self._buffer), self.peer)
         self._complete = True
 
     def _check_header(self, header: Header) -> Header:
         if header.kind is Kind.ABORT and header.length <= MAX_REASON:
-            if self._expected is not None and header.session_id != self._expected.session_id:
+            if header.session_id != self._session_id:
                 raise UnexpectedFrame(f"party {self.peer} aborted another session", party=self.peer)
-        elif self._expected is None:
-            raise UnexpectedFrame(f"party {self.peer} sent a frame when none was due", party=self.peer)
-        else:
+        elif self._expected is not None:
             self._expected.check(header, self.peer)
+        else:
+            raise UnexpectedFrame(f"party {self.peer} sent an abort that is too long", party=self.peer)
         return header

@@ -1,8 +1,8 @@
 """How the parties of a lane find each other at the start of a session, whatever happened in the one before.
 
-The party with the higher index dials. A connection counts when its certificate is that of a party of the set and a HELLO
-for this very session has come over it; anything else that is met (an old session's frames, a closed socket, a stranger) is
-dropped and dialled anew until the deadline.
+The party with the higher index dials. A connection counts when its certificate is that of a party of the set and a
+HELLO for this very session has come over it; anything else that is met (an old session's frames, a closed socket, a
+stranger) is dropped and dialled anew until the deadline.
 """
 
 import select
@@ -48,11 +48,13 @@ class Meeting:
     connections: dict[int, Connection] = field(default_factory=dict)
     _greetings: list[Greeting] = field(default_factory=list)
     _dial_at: dict[int, float] = field(default_factory=dict)
+    _met: set[int] = field(default_factory=set)
     _session_id: bytes = b""
 
     def open(self, session_id: bytes) -> None:
         """Start to meet for a session: greet the peers that are still connected, dial the others."""
         self._session_id = session_id
+        self._met.clear()
         self._dial_at = {peer: 0.0 for peer in range(self.rank) if peer not in self.connections}
         for connection in self.connections.values():
             self._greet(connection)
@@ -60,17 +62,20 @@ class Meeting:
     def missing(self) -> list[int]:
         """Peers that have not been met yet."""
         peers = (peer for peer in range(len(self.addresses)) if peer != self.rank)
-        return [peer for peer in peers if not self._met(peer)]
+        return [peer for peer in peers if peer not in self._met]
 
     def advance(self) -> None:
-        """Do whatever can be done without waiting."""
+        """Do whatever can be done without waiting.
+
+        Raises:
+            SessionAborted: a peer has given this session up already; this is its reason.
+        """
         self._accept()
         self._dial()
         for greeting in list(self._greetings):
             self._advance_greeting(greeting)
         for connection in list(self.connections.values()):
-            if not connection.done:
-                self._advance_connection(connection)
+            self._advance_connection(connection)
 
     def wait(self, seconds: float) -> None:
         """Sleep until something can be done, at most this long and never longer than the time to the next dialling."""
@@ -93,10 +98,6 @@ class Meeting:
         for connection in self.connections.values():
             connection.close()
         self.connections.clear()
-
-    def _met(self, peer: int) -> bool:
-        connection = self.connections.get(peer)
-        return connection is not None and connection.done
 
     def _greet(self, connection: Connection) -> None:
         hello = Header(Kind.HELLO, self.rank, ElementType.BYTES, self._session_id, 0, (), 0)
@@ -140,8 +141,9 @@ class Meeting:
 
     def _adopt(self, sock: ssl.SSLSocket, dialled: int | None) -> None:
         peer = self._identify(sock)
-        if dialled is None and peer < self.rank or dialled is not None and peer != dialled:
+        if (dialled is None and peer <= self.rank) or (dialled is not None and peer != dialled):
             raise NotAuthenticated(f"party {peer} came where it does not belong", party=peer)
+        self._met.discard(peer)
         former = self.connections.pop(peer, None)
         if former is not None:
             former.close()
@@ -160,10 +162,17 @@ class Meeting:
     def _advance_connection(self, connection: Connection) -> None:
         try:
             connection.advance()
+            if connection.done:
+                # From here on only an ABORT is read: the peer may have gone on to its first round.
+                connection.take()
+                self._met.add(connection.peer)
         except SessionAborted as error:
+            if connection.aborted:
+                raise
             _log.debug("connection dropped", reason=error.message, party=connection.peer)
             connection.close()
             del self.connections[connection.peer]
+            self._met.discard(connection.peer)
             self._redial(connection.peer)
 
     def _redial(self, peer: int | None) -> None:

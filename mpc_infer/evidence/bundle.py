@@ -1,13 +1,15 @@
 """A receipt as a file: everything that somebody else needs in order to verify it."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mpc_infer.errors import InvalidRequest
+from mpc_infer.encoding import parse_json
+from mpc_infer.errors import InvalidRequest, StoreError
 from mpc_infer.evidence.eip712 import Domain, JobRequest, Receipt
-from mpc_infer.evidence.fields import Fields, read_json, to_hex, write_json
+from mpc_infer.evidence.fields import Fields, to_hex, write_json
 from mpc_infer.evidence.merkle import MAX_PATH
 from mpc_infer.evidence.receipt import (
     Inclusion,
@@ -77,12 +79,21 @@ class Bundle:
         Raises:
             InvalidRequest: not JSON, a field missing, unknown or of the wrong form, or over a limit.
         """
-        return _bundle_from(Fields(read_json(data, MAX_FILE_BYTES), "the bundle"))
+        return _bundle_from(Fields(parse_json(data, max_bytes=MAX_FILE_BYTES), "the bundle"))
 
     def save(self, path: Path) -> None:
-        """Write the file. It may hold openings: it is for the owner's eyes until the owner hands it on."""
-        path.touch(mode=0o600)
-        path.write_bytes(self.to_json())
+        """Write the file. It may hold openings: it is for the owner's eyes until the owner hands it on.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with open(descriptor, "wb") as file:  # noqa: PTH123 (a descriptor, not a path)
+                os.fchmod(descriptor, 0o600)
+                file.write(self.to_json())
+        except OSError as error:
+            raise StoreError(f"{path} cannot be written: {error.strerror}") from error
 
     @classmethod
     def load(cls, path: Path) -> "Bundle":

@@ -23,20 +23,6 @@ def write_json(value: Any) -> bytes:
     return (json.dumps(value, indent=2) + "\n").encode()
 
 
-def read_json(data: bytes, max_bytes: int) -> Any:
-    """Parse JSON without doubled keys.
-
-    Raises:
-        InvalidRequest: too large, not JSON, or a key twice.
-    """
-    if len(data) > max_bytes:
-        raise InvalidRequest(f"the JSON is larger than {max_bytes} bytes")
-    try:
-        return json.loads(data, object_pairs_hook=_without_doubles)
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequest("the contents are not JSON") from error
-
-
 class Fields:
     """The fields of one JSON object; each is taken once, and ``end`` refuses what is left.
 
@@ -132,10 +118,3 @@ class Fields:
 
     def _wrong(self, name: str, expected: str) -> InvalidRequest:
         return InvalidRequest(f"{name} in {self._where} is not {expected}")
-
-
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key is there twice")
-    return found

@@ -77,6 +77,7 @@ def _parse(data: bytes) -> Any:
     if not model.graph.node:
         raise CorruptModel("the model has no nodes; it is not an ONNX model, or is truncated")
     _check_opset(model)
+    _check_names(model.graph)
     _check_no_external_data(model.graph)
     return model
 
@@ -87,6 +88,14 @@ def _check_opset(model: Any) -> None:
         raise CorruptModel("the model does not say which version of ONNX's operators it uses")
     if versions[0] < MIN_OPSET:
         raise ModelRefused(f"operator set {versions[0]} is too old", remedy=f"export with opset {MIN_OPSET} or later")
+
+
+def _check_names(graph: Any) -> None:
+    # The parser hands out bytes where a string is not UTF-8.
+    named = (*graph.input, *graph.output, *graph.initializer, *graph.node)
+    texts = [text for node in graph.node for text in (node.op_type, node.domain, *node.input, *node.output)]
+    if not all(isinstance(text, str) for text in (*texts, *(item.name for item in named))):
+        raise CorruptModel("a name in the model is not UTF-8")
 
 
 def _check_no_external_data(graph: Any) -> None:
@@ -189,11 +198,13 @@ def _array(tensor: Any, name: str) -> NDArray[np.generic]:
 
     try:
         values: NDArray[np.generic] = onnx.numpy_helper.to_array(tensor)
-    except (ValueError, TypeError, NotImplementedError) as error:
+    except (ValueError, TypeError, RuntimeError) as error:
         raise CorruptModel(f"tensor {name!r} cannot be read: {_first_line(error)}") from error
     types = onnx.TensorProto
     if tensor.data_type in (types.FLOAT, types.DOUBLE, types.FLOAT16, types.BFLOAT16):
-        return values.astype(np.float64)
+        # A signalling NaN makes numpy warn; weights are checked to be finite when they are used.
+        with np.errstate(invalid="ignore"):
+            return values.astype(np.float64)
     if tensor.data_type in (types.INT64, types.INT32):
         return values.astype(np.int64)
     raise ModelRefused(f"tensor {name!r} is neither of floating numbers nor of integers", remedy="export with floats")

@@ -1,9 +1,9 @@
 """Reading a graph's JSON strictly: exact fields, exact types, canonical bytes, limits."""
 
-import json
 from typing import Any
 
-from mpc_infer.errors import CorruptModel, InvalidInput
+from mpc_infer.encoding import parse_json
+from mpc_infer.errors import CorruptModel, InvalidInput, InvalidRequest
 from mpc_infer.graph import ir
 from mpc_infer.graph.shapes import MAX_RANK
 
@@ -19,9 +19,9 @@ def parse_canonical(data: bytes, max_bytes: int, what: str) -> dict[str, Any]:
     if len(data) > max_bytes:
         raise CorruptModel(f"the {what} has {len(data)} bytes, {max_bytes} are allowed")
     try:
-        value = json.loads(data.decode())
-    except (ValueError, RecursionError) as error:
-        raise CorruptModel(f"the {what} is not JSON") from error
+        value = parse_json(data, max_bytes=max_bytes)
+    except InvalidRequest as error:
+        raise CorruptModel(f"the {what} cannot be read: {error.message}") from error
     if not isinstance(value, dict):
         raise CorruptModel(f"the {what} is not a JSON object")
     return value

@@ -139,6 +139,8 @@ def _check_names(manifest: Manifest) -> None:
     hexes = [manifest.party_set, *manifest.plans.values()]
     if any(not _HEX.fullmatch(text) for text in hexes) or len(manifest.plans) > MAX_PLANS:
         raise CorruptModel("the manifest's party set or plans are not 64 lower-case hex digits")
+    if any(not NAME.fullmatch(engine) for engine in manifest.plans):
+        raise CorruptModel("an engine in the manifest's plans has no proper name")
 
 
 def _check_numbers(manifest: Manifest) -> None:

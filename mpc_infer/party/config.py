@@ -40,7 +40,9 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from mpc_infer.rpc.settings import HexAddress, HexDigest, HostPort, Section, read_toml, settings_from
+from mpc_infer.chain.records import ContractAddresses
+from mpc_infer.ids import Address, PartySetId
+from mpc_infer.rpc.settings import HexAddress, HexDigest, HostPort, Section, checksummed, read_toml, settings_from
 
 MAX_PARTIES = 8
 
@@ -56,6 +58,11 @@ class PartySection(Section):
     lanes: Annotated[tuple[HostPort, ...], Field(min_length=1, max_length=64)]
     torch_threads: Annotated[int, Field(ge=1, le=256)] = 1
 
+    @property
+    def party_set_id(self) -> PartySetId:
+        """The party set as 32 bytes."""
+        return PartySetId(bytes.fromhex(self.party_set.removeprefix("0x")))
+
 
 class PeerSection(Section):
     """Another party of the set."""
@@ -63,6 +70,11 @@ class PeerSection(Section):
     index: Annotated[int, Field(ge=0, lt=MAX_PARTIES)]
     address: HexAddress
     lanes: tuple[HostPort, ...]
+
+    @property
+    def identity(self) -> Address:
+        """The address, checksummed."""
+        return checksummed(self.address)
 
 
 class DealerSection(Section):
@@ -72,11 +84,21 @@ class DealerSection(Section):
     address: HexAddress
     sealing_key_id: HexDigest | None = None
 
+    @property
+    def identity(self) -> Address:
+        """The address, checksummed."""
+        return checksummed(self.address)
+
 
 class CoordinatorSection(Section):
     """Whose calls this party obeys."""
 
     address: HexAddress
+
+    @property
+    def identity(self) -> Address:
+        """The address, checksummed."""
+        return checksummed(self.address)
 
 
 class ChainSection(Section):
@@ -95,6 +117,13 @@ class ChainSection(Section):
     max_lag_blocks: Annotated[int, Field(ge=0)] = 64
     poll_s: Annotated[float, Field(gt=0, le=60)] = 0.5
 
+    @property
+    def contracts(self) -> ContractAddresses:
+        """The contracts' addresses, checksummed."""
+        return ContractAddresses(
+            checksummed(self.party_registry), checksummed(self.model_registry), checksummed(self.receipt_anchor)
+        )
+
 
 class PartyLimits(Section):
     """What callers may ask of this party.
@@ -103,6 +132,7 @@ class PartyLimits(Section):
         max_rows: rows of one job.
         max_deadline_s: how far in the future a job's deadline may lie.
         session_s: longest that one session or one preparation may take, whatever the deadline says.
+        step_s: longest wait for one round among the parties.
         kill_grace_s: after its deadline a lane has this long to answer before it is killed.
         max_material: batches of material that a lane keeps.
         max_models_per_lane: models that a lane keeps loaded.
@@ -113,6 +143,7 @@ class PartyLimits(Section):
     max_rows: Annotated[int, Field(gt=0, le=1 << 16)] = 4096
     max_deadline_s: Annotated[float, Field(gt=0)] = 3600.0
     session_s: Annotated[float, Field(gt=0)] = 120.0
+    step_s: Annotated[float, Field(gt=0)] = 30.0
     kill_grace_s: Annotated[float, Field(gt=0, le=60)] = 2.0
     max_material: Annotated[int, Field(gt=0, le=1024)] = 32
     max_models_per_lane: Annotated[int, Field(gt=0, le=256)] = 16

@@ -11,6 +11,7 @@ import socket
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from mpc_infer.errors import InternalError, MessageTooLarge, MpcInferError
 from mpc_infer.rpc.status import error_class
@@ -40,15 +41,18 @@ class Message:
 
     def text(self, name: str) -> str:
         """A text field."""
-        return self._field(name, str)
+        value = self.fields.get(name)
+        return value if isinstance(value, str) else self._lacks(name)
 
     def integer(self, name: str) -> int:
         """A whole number."""
-        return self._field(name, int)
+        value = self.fields.get(name)
+        return value if isinstance(value, int) else self._lacks(name)
 
     def real(self, name: str) -> float:
         """A number."""
-        return float(self._field(name, (int, float)))
+        value = self.fields.get(name)
+        return float(value) if isinstance(value, int | float) else self._lacks(name)
 
     def blob(self, name: str) -> bytes:
         """A blob.
@@ -56,16 +60,10 @@ class Message:
         Raises:
             InternalError: there is none of this name.
         """
-        try:
-            return self.blobs[name]
-        except KeyError as error:
-            raise InternalError(f"message {self.kind} lacks {name}") from error
+        return self.blobs[name] if name in self.blobs else self._lacks(name)
 
-    def _field(self, name: str, kind: type | tuple[type, ...]) -> object:
-        value = self.fields.get(name)
-        if not isinstance(value, kind):
-            raise InternalError(f"message {self.kind} has no valid field {name}")
-        return value
+    def _lacks(self, name: str) -> NoReturn:
+        raise InternalError(f"message {self.kind} between a lane and its party has no valid {name}")
 
 
 def encode(message: Message) -> bytes:

@@ -28,16 +28,25 @@ class LaneHost:
         kill_grace_s: seconds past a request's deadline until a lane that does not answer is killed.
         max_waiting: requests that may wait for their turn.
         max_models: models that the worker keeps.
+        max_material: batches of material that the worker keeps.
     """
 
     def __init__(
-        self, number: int, setup: Callable[[], Message], *, kill_grace_s: float, max_waiting: int, max_models: int
+        self,
+        number: int,
+        setup: Callable[[], Message],
+        *,
+        kill_grace_s: float,
+        max_waiting: int,
+        max_models: int,
+        max_material: int,
     ) -> None:
         self.number = number
         self._setup = setup
         self._grace_s = kill_grace_s
         self._max_waiting = max_waiting
         self._max_models = max_models
+        self._max_material = max_material
         self._turn = asyncio.Lock()
         self._waiting = 0
         self._ready = asyncio.Event()
@@ -47,6 +56,8 @@ class LaneHost:
         self._answers: dict[int, asyncio.Future[Message]] = {}
         self._next_number = 1
         self._models: OrderedDict[bytes, None] = OrderedDict()
+        self.material: OrderedDict[bytes, tuple[bytes, int]] = OrderedDict()
+        """Material id to the model hash and rows that it was made for: what the worker holds."""
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -56,8 +67,16 @@ class LaneHost:
             Unavailable: it did not become ready.
         """
         self._task = asyncio.create_task(self._keep_alive(), name=f"lane-{self.number}")
+        await self.wait_until_ready(START_SECONDS)
+
+    async def wait_until_ready(self, seconds: float) -> None:
+        """Wait for the worker to run.
+
+        Raises:
+            Unavailable: it does not, after this many seconds.
+        """
         try:
-            async with asyncio.timeout(START_SECONDS):
+            async with asyncio.timeout(seconds):
                 await self._ready.wait()
         except TimeoutError as error:
             raise Unavailable(f"lane {self.number} did not start", remedy="see its log lines") from error
@@ -79,13 +98,18 @@ class LaneHost:
         return self._ready.is_set()
 
     def check_room(self) -> None:
-        """Refuse before anything is spent when too many wait already.
+        """Refuse, before anything is spent, when the worker does not run or too many wait already.
 
         Raises:
-            Unavailable: the queue is full.
+            Unavailable: so it is.
         """
+        self._check_ready()
         if self._waiting >= self._max_waiting:
             raise Unavailable(f"lane {self.number} has {self._waiting} requests waiting", remedy="try again later")
+
+    def _check_ready(self) -> None:
+        if not self._ready.is_set():
+            raise Unavailable(f"lane {self.number} is not running", remedy="try again in a few seconds")
 
     def has_model(self, model_hash: bytes) -> bool:
         """Whether the worker holds a model; it counts as used now."""
@@ -99,7 +123,7 @@ class LaneHost:
         """Hold the lane: nobody else's requests come between.
 
         Raises:
-            Unavailable: the queue is full.
+            Unavailable: the queue is full, or the worker does not run.
             DeadlineExpired: the turn did not come in time.
         """
         self.check_room()
@@ -112,6 +136,7 @@ class LaneHost:
         finally:
             self._waiting -= 1
         try:
+            self._check_ready()
             yield
         finally:
             self._turn.release()
@@ -123,6 +148,12 @@ class LaneHost:
         while len(self._models) > self._max_models:
             oldest, _ = self._models.popitem(last=False)
             await self.ask(Message("unload", blobs={"model": oldest}), seconds)
+
+    def keep_material(self, material_id: bytes, made_for: tuple[bytes, int]) -> None:
+        """Note what the worker holds; like the worker, forget the oldest when there is too much."""
+        self.material[material_id] = made_for
+        while len(self.material) > self._max_material:
+            self.material.popitem(last=False)
 
     async def ask(self, message: Message, seconds: float) -> Message:
         """Send a request and wait for its answer. The caller holds the turn.
@@ -136,7 +167,7 @@ class LaneHost:
             SessionAborted: the worker died.
             DeadlineExpired: it did not answer.
         """
-        answer = await self._post(message, seconds)
+        answer = self._post(message)
         try:
             async with asyncio.timeout(max(seconds, 0) + self._grace_s):
                 return raise_error(await answer)
@@ -154,12 +185,10 @@ class LaneHost:
         if self._writer is not None and not self._writer.is_closing():
             self._writer.write(encode(message))
 
-    async def _post(self, message: Message, seconds: float) -> asyncio.Future[Message]:
-        try:
-            async with asyncio.timeout(max(seconds, 0)):
-                await self._ready.wait()
-        except TimeoutError as error:
-            raise Unavailable(f"lane {self.number} is not running", remedy="try again in a few seconds") from error
+    def _post(self, message: Message) -> asyncio.Future[Message]:
+        if not self._ready.is_set():
+            # Not waited for: a new life of the worker knows nothing of what this turn has given the old one.
+            raise SessionAborted(f"lane {self.number} of this party ended in mid-work")
         number, self._next_number = self._next_number, self._next_number + 1
         answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._answers[number] = answer
@@ -181,7 +210,8 @@ class LaneHost:
             try:
                 await self._live_once()
             except (OSError, MpcInferError, asyncio.IncompleteReadError) as error:
-                _LOG.error("lane failed", exception=error, lane=self.number)
+                if not self._closing:
+                    _LOG.error("lane failed", exception=error, lane=self.number)
             if not self._closing:
                 pause = _FIRST_PAUSE if loop.time() - started > 30 else min(2 * pause, _LONGEST_PAUSE)
                 _LOG.warning("lane ended, starting it anew", lane=self.number)
@@ -194,7 +224,6 @@ class LaneHost:
             self._process = await _spawn(theirs.fileno())
         reader, self._writer = await asyncio.open_connection(sock=ours)
         try:
-            self._models.clear()
             self.tell(self._setup())
             async with asyncio.timeout(START_SECONDS):
                 raise_error(await read_frame(reader))
@@ -217,6 +246,8 @@ class LaneHost:
 
     def _end_life(self) -> None:
         self._kill()
+        self._models.clear()
+        self.material.clear()
         if self._writer is not None:
             self._writer.close()
             self._writer = None

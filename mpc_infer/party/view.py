@@ -10,7 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Protocol
 
-from mpc_infer.chain.registry import Block, ModelRecord, PartySetRecord
+from mpc_infer.chain.records import Block, ModelRecord, ModelStatus, PartySetRecord
 from mpc_infer.errors import (
     ChainError,
     ConfigError,
@@ -41,7 +41,7 @@ class RegistryReader(Protocol):
     def may_use(self, model_hash: ModelHash, user: Address, block: int | None = None) -> bool:
         """Whether a user may use it."""
 
-    def party_set(self, set_id: PartySetId, block: int | None = None) -> PartySetRecord:
+    def party_set(self, party_set: PartySetId, block: int | None = None) -> PartySetRecord:
         """A party set."""
 
 
@@ -122,7 +122,7 @@ class RegistryView:
             ChainError: the chain does not answer.
         """
         verdict = await self._verdict(block, model_hash, owner)
-        if verdict.model.status.name.upper() != "ACTIVE":
+        if verdict.model.status != ModelStatus.ACTIVE:
             raise ModelInactive(f"the model version is {verdict.model.status.name.lower()} at block {block}")
         if verdict.model.party_set != party_set:
             raise PartySetMismatch("the model version is deployed to another party set")

@@ -23,8 +23,8 @@ def corrections(seeds: Sequence[bytes], plan: Plan, masks: ModelMasks | None = N
 
     1. Expand every seed exactly as its party does.
     2. Open the drawn parts; compute what the corrected parts must sum to.
-    3. Subtract the corrected parts of all parties but the last. What is left is the last party's share: uniform, because
-       the others' shares are.
+    3. Subtract the corrected parts of all parties but the last. What is left is the last party's share: uniform,
+       because the others' shares are.
     4. At the end, a digest over plan and corrections: a damaged answer is noticed, not computed with.
 
     The same seeds and plan give the same bytes.
@@ -45,7 +45,7 @@ def corrections(seeds: Sequence[bytes], plan: Plan, masks: ModelMasks | None = N
     state = correction_digest(plan)
     for parts in _all_parts(seeds, plan, masks):
         for part in parts:
-            data = memoryview(np.ascontiguousarray(part).view(np.uint8).reshape(-1))
+            data = np.ascontiguousarray(part).reshape(-1).view(np.uint8).data
             state.update(data)
             yield from (bytes(data[start : start + CHUNK_BYTES]) for start in range(0, len(data), CHUNK_BYTES))
     yield state.digest()

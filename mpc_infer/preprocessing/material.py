@@ -80,9 +80,7 @@ class Material:
         return f"Material({self.material_id[:4].hex()}, started={self._started})"
 
 
-def expand(
-    seed: bytes, plan: Plan, party: int, material_id: bytes, corrections: bytearray | None = None
-) -> Material:
+def expand(seed: bytes, plan: Plan, party: int, material_id: bytes, corrections: bytearray | None = None) -> Material:
     """Make a party's material from its seed and, for the last party, the dealer's corrections.
 
     Args:

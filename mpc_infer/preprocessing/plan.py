@@ -1,10 +1,10 @@
 """The plan: which correlated randomness one evaluation takes, in order. It is what the dealer learns."""
 
-import json
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 
-from mpc_infer.encoding import DIGEST_BYTES, canonical_json, digest
+from mpc_infer.encoding import DIGEST_BYTES, canonical_json, digest, parse_json
 from mpc_infer.errors import InvalidRequest, MessageTooLarge
 from mpc_infer.preprocessing.masked_check import check_program
 from mpc_infer.preprocessing.masked_requests import MaskedRequest
@@ -130,12 +130,12 @@ def check_limits(plan: Plan, limits: PlanLimits) -> None:
     Raises:
         InvalidRequest: says which limit.
     """
-    largest = max(max(words(request.drawn), words(request.corrected)) for request in plan.requests)
-    largest = max([largest, *(request.size for request in plan.program)])
+    drawn = (max(words(request.drawn), words(request.corrected)) for request in plan.requests)
+    sizes = itertools.chain(drawn, (request.size for request in plan.program))
     for what, value, limit in (
         ("requests", len(plan.requests), limits.requests),
         ("parties", plan.parties, limits.parties),
-        ("words in one request", largest, limits.request_words),
+        ("words in one request", max(sizes, default=0), limits.request_words),
         ("bytes of corrections", plan.correction_bytes, limits.correction_bytes),
         ("multiplications", sum(request.work for request in plan.requests), limits.work),
     ):
@@ -144,14 +144,11 @@ def check_limits(plan: Plan, limits: PlanLimits) -> None:
 
 
 def _read(data: bytes) -> Plan:
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequest("a plan is not JSON") from error
+    value = parse_json(data, max_bytes=MAX_PLAN_BYTES)
     if not isinstance(value, dict) or set(value) != _FIELDS or value["schema"] != SCHEMA:
         raise InvalidRequest(f"a plan must have exactly the fields of {SCHEMA}")
     requests = value["requests"]
-    if not isinstance(requests, list) or not requests:
+    if not isinstance(requests, list):
         raise InvalidRequest("a plan holds a list of requests")
     return Plan(
         engine=_text(value["engine"]),

@@ -1,8 +1,8 @@
 """The kinds of correlated randomness, each with what the parties draw and what the dealer corrects.
 
-A request has *drawn* parts, which every party expands from its seed, and *corrected* parts, which all parties but the last
-expand and the last one gets from the dealer, so that the sum (or XOR) over all parties is what it must be. Shares are
-words of 64 bits. ::
+A request has *drawn* parts, which every party expands from its seed, and *corrected* parts, which all parties but the
+last expand and the last one gets from the dealer, so that the sum (or XOR) over all parties is what it must be. Shares
+are words of 64 bits. ::
 
     Product(op, left, right)   drawn a, b     corrected c = op(a, b)           additive
     Square(shape)              drawn r        corrected r * r                  additive

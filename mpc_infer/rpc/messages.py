@@ -46,7 +46,7 @@ def sealed_from(box: common_pb2.SealedBox) -> Sealed:
 
 def sealed_to(sealed: Sealed) -> common_pb2.SealedBox:
     """A sealed message, to be sent."""
-    suite = common_pb2.SealingSuite.ValueType(int(sealed.suite))
+    suite = common_pb2.SealingSuite.Name(int(sealed.suite))
     return common_pb2.SealedBox(suite=suite, key_id=sealed.key_id, ciphertext=sealed.ciphertext)
 
 
@@ -57,7 +57,7 @@ def sealing_key_from(key: common_pb2.SealingKey) -> SealingPublicKey:
 
 def sealing_key_to(key: SealingPublicKey) -> common_pb2.SealingKey:
     """A public key, to be sent."""
-    return common_pb2.SealingKey(suite=common_pb2.SealingSuite.ValueType(int(key.suite)), public_key=key.data)
+    return common_pb2.SealingKey(suite=common_pb2.SealingSuite.Name(int(key.suite)), public_key=key.data)
 
 
 def signature_from(signature: common_pb2.Signature) -> tuple[Address, bytes]:

@@ -6,7 +6,9 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from mpc_infer.encoding import address_bytes, to_address
 from mpc_infer.errors import ConfigError
+from mpc_infer.ids import Address
 
 MAX_CONFIG_BYTES = 1 << 20
 HexAddress = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
@@ -20,6 +22,11 @@ class Section(BaseModel):
     """One table of a configuration file: frozen, and nothing in it that is not known."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def checksummed(text: str) -> Address:
+    """An address in its EIP-55 form, however its letters were written."""
+    return to_address(address_bytes(Address(text)))
 
 
 def split_host_port(text: str) -> tuple[str, int]:

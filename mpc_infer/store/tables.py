@@ -117,15 +117,15 @@ COORDINATOR_MIGRATIONS = (
         ) STRICT""",
         "CREATE INDEX jobs_unfinished ON jobs (state) WHERE state < 3",
         """CREATE TABLE receipts (
-            number INTEGER PRIMARY KEY, job_id BLOB NOT NULL UNIQUE REFERENCES jobs (job_id),
+            number INTEGER NOT NULL PRIMARY KEY, job_id BLOB NOT NULL UNIQUE REFERENCES jobs (job_id),
             digest BLOB NOT NULL UNIQUE, signed BLOB NOT NULL, party_set BLOB NOT NULL,
             batch_root BLOB REFERENCES batches (root), batch_index INTEGER
         ) STRICT""",
         "CREATE INDEX receipts_unbatched ON receipts (number) WHERE batch_root IS NULL",
         "CREATE UNIQUE INDEX receipts_by_batch ON receipts (batch_root, batch_index) WHERE batch_root IS NOT NULL",
         """CREATE TABLE batches (
-            number INTEGER PRIMARY KEY, root BLOB NOT NULL UNIQUE, party_set BLOB NOT NULL, state INTEGER NOT NULL,
-            created_ms INTEGER NOT NULL, signatures BLOB, transaction_hash BLOB, block INTEGER, gas_used INTEGER
+            number INTEGER NOT NULL PRIMARY KEY, root BLOB NOT NULL UNIQUE, party_set BLOB NOT NULL,
+            state INTEGER NOT NULL, created_ms INTEGER NOT NULL, signatures BLOB, transaction_hash BLOB, block INTEGER, gas_used INTEGER
         ) STRICT""",
         "CREATE INDEX batches_open ON batches (number) WHERE state < 3",
     ),

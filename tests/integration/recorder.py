@@ -34,7 +34,7 @@ class Recorder:
             handler = self._handler(name, end)
             self._servers.append(await asyncio.start_server(handler, end.host, end.port))
 
-    def _handler(self, name: str, end: Endpoint):  # noqa: ANN202
+    def _handler(self, name: str, end: Endpoint):
         async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             try:
                 far_reader, far_writer = await asyncio.open_connection(end.bind_host, end.bind_port)

@@ -1,0 +1,163 @@
+"""What the owner of a model does: publish, decide who may use it, retire it."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mpc_infer.chain.records import ModelStatus, TxResult
+from mpc_infer.client.core import Core
+from mpc_infer.client.request import signature_message
+from mpc_infer.encoding import address_bytes, same_digest, to_address
+from mpc_infer.errors import BadSignature, InvalidRequest, ModelNotFound, PartySetMismatch
+from mpc_infer.evidence.eip712 import ModelHolding, ModelPublication, check_signer
+from mpc_infer.graph.onnx_import import ImportedModel, import_onnx
+from mpc_infer.ids import Address, ModelHash
+from mpc_infer.model.manifest import Manifest
+from mpc_infer.model.package import ModelPackage, PartyKeys, package_model
+from mpc_infer.rpc.messages import sealed_to
+from mpc_infer.v1 import coordinator_pb2
+
+PUBLISH_TIMEOUT_S = 120.0
+Source = ImportedModel | ModelPackage | Path | str | bytes
+
+
+@dataclass(frozen=True)
+class PublishedModel:
+    """A model version that is active on the chain.
+
+    Attributes:
+        model_hash: the version's name everywhere.
+        txs: the transactions that were sent, by step: propose, stage, activate, public, user:<address>.
+        package: manifest, graph and sealed shares. Publishing this very package again continues where it stopped.
+    """
+
+    model_hash: ModelHash
+    manifest: Manifest
+    txs: dict[str, TxResult]
+    package: ModelPackage
+
+
+class Owner:
+    """An owner's own key signs and pays every transaction here."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def package(self, source: Source, name: str, version: int) -> ModelPackage:
+        """Split, commit to and seal a model's weights for the parties of the current set.
+
+        Args:
+            source: an imported model, or the path or bytes of an ONNX file; a package is returned as it is.
+            name: of the model.
+            version: from 1, never used before under this name.
+
+        Raises:
+            ModelRefused: the model cannot be deployed; the message names the node or tensor.
+        """
+        if isinstance(source, ModelPackage):
+            if (source.manifest.name, source.manifest.version) != (name, version):
+                raise InvalidRequest("the package has another name or version")
+            return source
+        network = await self._core.facts.network()
+        imported = await asyncio.to_thread(_imported, source)
+        return await asyncio.to_thread(
+            package_model,
+            imported,
+            name=name,
+            version=version,
+            owner=self._core.signer.address,
+            party_set=network.party_set,
+            parties=[PartyKeys(party.address, party.sealing_key) for party in network.parties],
+        )
+
+    async def publish(
+        self, source: Source, name: str, version: int, *, public: bool, users: Sequence[Address]
+    ) -> PublishedModel:
+        """Bring a model version to the parties and make it the active one.
+
+        1. package the model: shares sealed to each party;
+        2. propose the version on the chain, which reserves name and version;
+        3. send the sealed shares through the coordinator; every party signs that it holds its share;
+        4. stage the version with these signatures;
+        5. activate it;
+        6. say who may use it.
+        Steps that the chain shows as done are left out, so the same package can be published again after a failure.
+
+        Raises:
+            ModelRefused: the model cannot be deployed.
+            TransactionFailed: the registry refuses a step.
+            MpcInferError: a party refuses, or something cannot be reached.
+        """
+        package = await self.package(source, name, version)
+        model_hash, txs = package.manifest.hash, dict[str, TxResult]()
+        status = await asyncio.to_thread(self._status, model_hash)
+        if status is ModelStatus.NONE:
+            set_id = package.manifest.party_set_id
+            txs["propose"] = await self._send(lambda: self._core.writer.propose(model_hash, name, version, set_id))
+        holdings = await self._install(package)
+        if status in (ModelStatus.NONE, ModelStatus.PROPOSED):
+            txs["stage"] = await self._send(lambda: self._core.writer.stage(model_hash, holdings))
+        if status is not ModelStatus.ACTIVE:
+            txs["activate"] = await self._send(lambda: self._core.writer.activate(model_hash))
+        if public:
+            txs["public"] = await self._send(lambda: self._core.writer.set_public(model_hash, True))
+        for user in users:
+            txs[f"user:{user}"] = await self.set_user(model_hash, user, True)
+        self._core.facts.forget()
+        return PublishedModel(model_hash, package.manifest, txs, package)
+
+    async def set_user(self, model_hash: ModelHash, user: Address, allowed: bool) -> TxResult:
+        """Say whether an address may use a version."""
+        checked = to_address(address_bytes(user))
+        return await self._send(lambda: self._core.writer.set_user(model_hash, checked, allowed))
+
+    async def deprecate(self, model_hash: ModelHash) -> TxResult:
+        """Retire a version."""
+        self._core.facts.forget()
+        return await self._send(lambda: self._core.writer.deprecate(model_hash))
+
+    def _status(self, model_hash: ModelHash) -> ModelStatus:
+        try:
+            return self._core.registry.model(model_hash).status
+        except ModelNotFound:
+            return ModelStatus.NONE
+
+    async def _send(self, transaction: Callable[[], TxResult]) -> TxResult:
+        return await asyncio.to_thread(transaction)
+
+    async def _install(self, package: ModelPackage) -> list[bytes]:
+        """Step 3. Returns the parties' holdings, checked."""
+        network, model_hash = await self._core.facts.network(), package.manifest.hash
+        if package.manifest.party_set_id != network.party_set:
+            raise PartySetMismatch("the package is for another party set", remedy="package the model again")
+        domain = self._core.registry.model_domain
+        message = coordinator_pb2.PublishModelRequest(
+            manifest=package.manifest.to_bytes(),
+            graph=package.graph.to_bytes(),
+            sealed_shares=[sealed_to(sealed) for sealed in package.sealed_shares],
+            owner_signature=signature_message(self._core.signer, ModelPublication(model_hash).digest(domain)),
+        )
+        answer = await self._core.door.call("PublishModel", message, time.monotonic() + PUBLISH_TIMEOUT_S)
+        holding = ModelHolding(model_hash, network.party_set).digest(domain)
+        return _checked_holdings(answer, model_hash, holding, network.members)
+
+
+def _checked_holdings(
+    answer: coordinator_pb2.PublishModelResponse, model_hash: ModelHash, digest: bytes, members: Sequence[Address]
+) -> list[bytes]:
+    if not same_digest(answer.model_hash, model_hash) or len(answer.holdings) != len(members):
+        raise InvalidRequest("the coordinator answered for another model, or not for every party")
+    for index, (holding, member) in enumerate(zip(answer.holdings, members, strict=True)):
+        try:
+            check_signer(digest, holding.signature, member)
+        except BadSignature as error:
+            raise BadSignature(f"party {index} did not sign its holding: {error.message}", party=index) from error
+    return [holding.signature for holding in answer.holdings]
+
+
+def _imported(source: ImportedModel | Path | str | bytes) -> ImportedModel:
+    if isinstance(source, ImportedModel):
+        return source
+    return import_onnx(Path(source) if isinstance(source, str) else source)

@@ -1,0 +1,147 @@
+"""What a coordinator must be told. ::
+
+[coordinator]
+listen = "127.0.0.1:7000"
+keystore = "keystore"
+database = "coordinator.sqlite"
+party_set = "0x…"                      # 32 bytes, the registry's id
+
+[[parties]]                            # in the party set's order
+index = 0
+address = "0x…"
+target = "127.0.0.1:7100"
+lanes = 1                              # lanes of this party; a lane group needs the lane at every party
+
+[chain]
+rpc_url = "http://127.0.0.1:8545"
+party_registry = "0x…"
+model_registry = "0x…"
+receipt_anchor = "0x…"
+
+[limits]                               # all optional, see LimitsSection
+queue = 256
+anchor_max_delay_s = 1.0
+"""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from mpc_infer.encoding import address_bytes, to_address
+from mpc_infer.ids import Address, PartySetId
+from mpc_infer.rpc.settings import HexAddress, HexDigest, HostPort, Section, read_toml, settings_from
+
+MAX_BATCH = 1024
+MAX_PARTIES = 16
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+class CoordinatorSection(Section):
+    """Who this coordinator is and where it listens."""
+
+    listen: HostPort
+    keystore: Path
+    database: Path
+    party_set: HexDigest
+
+
+class PartySection(Section):
+    """One party: its place in the set, its identity, where it listens and how many lanes it has."""
+
+    index: Annotated[int, Field(ge=0, lt=MAX_PARTIES)]
+    address: HexAddress
+    target: HostPort
+    lanes: Annotated[int, Field(ge=1, le=64)] = 1
+
+    @property
+    def identity(self) -> Address:
+        """The address, checksummed."""
+        return to_address(address_bytes(Address(self.address)))
+
+
+class ChainSection(Section):
+    """The chain's node and the contracts.
+
+    Attributes:
+        poll_s: seconds between two looks at the head.
+        stale_s: a head that could not be read again for so long is not used for new jobs.
+    """
+
+    rpc_url: str
+    party_registry: HexAddress
+    model_registry: HexAddress
+    receipt_anchor: HexAddress
+    timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
+    poll_s: Seconds = 1.0
+    stale_s: Seconds = 30.0
+
+
+class LimitsSection(Section):
+    """What one coordinator takes on.
+
+    Attributes:
+        queue: jobs that may wait for a lane; more are refused as UNAVAILABLE.
+        job_s: longest wait for a job, whatever deadline it allows.
+        watch_s: longest life of one WatchJob stream; a client reconnects.
+        max_message_bytes: largest message in either direction.
+        stock: batches of material kept ready per lane and shape; 0 makes all material when a job runs.
+        shapes: how many recently used (model, rows) are kept ready.
+        prepare_s: longest making of one batch of material.
+        anchor_max_delay_s: longest time that a receipt waits for others before its batch is closed.
+        anchor_max_size: receipts of one batch.
+        grace_s: seconds that running jobs have to finish on SIGTERM.
+    """
+
+    queue: Annotated[int, Field(ge=1, le=100_000)] = 256
+    job_s: Seconds = 600.0
+    watch_s: Seconds = 600.0
+    max_message_bytes: Annotated[int, Field(ge=1 << 16, le=1 << 28)] = 64 << 20
+    stock: Annotated[int, Field(ge=0, le=32)] = 6
+    shapes: Annotated[int, Field(ge=1, le=16)] = 4
+    prepare_s: Seconds = 20.0
+    anchor_max_delay_s: Annotated[float, Field(ge=0, le=3600)] = 1.0
+    anchor_max_size: Annotated[int, Field(ge=1, le=MAX_BATCH)] = MAX_BATCH
+    grace_s: Annotated[float, Field(ge=0, le=300)] = 5.0
+
+
+class CoordinatorConfig(Section):
+    """Everything a coordinator needs."""
+
+    coordinator: CoordinatorSection
+    parties: Annotated[tuple[PartySection, ...], Field(min_length=2, max_length=MAX_PARTIES)]
+    chain: ChainSection
+    limits: LimitsSection = LimitsSection()
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if [party.index for party in self.parties] != list(range(len(self.parties))):
+            raise ValueError("[[parties]] must be listed in the party set's order: index 0, 1, 2, …")
+        return self
+
+    @property
+    def party_set(self) -> PartySetId:
+        """The party set's 32 bytes."""
+        return PartySetId(bytes.fromhex(self.coordinator.party_set.removeprefix("0x")))
+
+    @property
+    def members(self) -> tuple[Address, ...]:
+        """The parties' addresses in order."""
+        return tuple(party.identity for party in self.parties)
+
+    @property
+    def lanes(self) -> int:
+        """Lane groups: lanes that every party has."""
+        return min(party.lanes for party in self.parties)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a TOML file; relative paths in it are relative to it.
+
+        Raises:
+            ConfigError: it cannot be read or is wrong.
+        """
+        config = settings_from(cls, read_toml(path), path)
+        own = config.coordinator
+        paths = {"keystore": path.parent / own.keystore, "database": path.parent / own.database}
+        return config.model_copy(update={"coordinator": own.model_copy(update=paths)})

@@ -1,0 +1,158 @@
+"""Wiring: from a configuration to a coordinator that serves."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+
+from mpc_infer.chain.records import ContractAddresses
+from mpc_infer.chain.writer import RegistryWriter
+from mpc_infer.clock import Clock, SystemClock
+from mpc_infer.coordinator.accept import Rules
+from mpc_infer.coordinator.anchoring import Anchoring, AnchoringRules
+from mpc_infer.coordinator.board import Board
+from mpc_infer.coordinator.config import ChainSection, CoordinatorConfig
+from mpc_infer.coordinator.head import Head
+from mpc_infer.coordinator.jobs import Floor, Jobs
+from mpc_infer.coordinator.lanes import LanePool
+from mpc_infer.coordinator.ledger import Ledger
+from mpc_infer.coordinator.material import Keeper, Stock
+from mpc_infer.coordinator.parties import Directory, PartyDoor, open_parties
+from mpc_infer.coordinator.publish import Publisher
+from mpc_infer.coordinator.service import CoordinatorService
+from mpc_infer.coordinator.servicer import CoordinatorServicer
+from mpc_infer.coordinator.tasks import Owned
+from mpc_infer.encoding import address_bytes, to_address
+from mpc_infer.errors import ChainError, ConfigError
+from mpc_infer.identity.keystore import Keystore
+from mpc_infer.ids import Address
+from mpc_infer.rpc.policy import Policy
+from mpc_infer.rpc.server import Service, build_server, serve_until_signal
+from mpc_infer.rpc.settings import split_host_port
+from mpc_infer.store import BatchRecord
+from mpc_infer.telemetry import Log
+from mpc_infer.v1 import coordinator_pb2_grpc
+
+_LOG = Log("coordinator")
+SERVICE_NAME = "mpc_infer.v1.CoordinatorService"
+CHAIN_TRIES = 30
+
+
+async def serve(config: CoordinatorConfig, stop: asyncio.Event | None = None) -> None:
+    """Serve until SIGTERM, SIGINT, or `stop`.
+
+    Raises:
+        ConfigError: the port cannot be had, or the chain knows another party set.
+        StoreError: the keystore or the database cannot be used.
+        ChainError: the chain does not answer.
+    """
+    keystore = Keystore(config.coordinator.keystore)
+    chain = RegistryWriter(
+        config.chain.rpc_url, contracts_of(config.chain), keystore.signer, timeout_s=config.chain.timeout_s
+    )
+    parties = open_parties(config, keystore.tls)
+    host, port = split_host_port(config.coordinator.listen)
+    async with running(config, chain, parties, keystore.storage_key) as service:
+        servicer = CoordinatorServicer(service)
+        register = partial(coordinator_pb2_grpc.add_CoordinatorServiceServicer_to_server, servicer)
+        server = build_server(
+            keystore.tls,
+            Policy(),
+            [Service(SERVICE_NAME, register)],
+            host=host,
+            port=port,
+            max_bytes=config.limits.max_message_bytes,
+        )
+        await serve_until_signal(server, role="coordinator", grace_s=config.limits.grace_s, stop=stop)
+
+
+def contracts_of(chain: ChainSection) -> ContractAddresses:
+    """The contracts that a configuration names."""
+    texts = (chain.party_registry, chain.model_registry, chain.receipt_anchor)
+    return ContractAddresses(*(to_address(address_bytes(Address(text))) for text in texts))
+
+
+@asynccontextmanager
+async def running(
+    config: CoordinatorConfig,
+    chain: RegistryWriter,
+    parties: Sequence[PartyDoor],
+    storage_key: bytes,
+    clock: Clock | None = None,
+) -> AsyncIterator[CoordinatorService]:
+    """A coordinator without its gRPC server, with its background tasks, until the block ends.
+
+    Raises:
+        ConfigError: the chain knows another party set than the configuration.
+        ChainError: the chain does not answer.
+    """
+    await _check_party_set(config, chain)
+    ledger, owned = Ledger(config.coordinator.database, storage_key), Owned()
+    try:
+        yield await _start(config, chain, parties, ledger, owned, clock or SystemClock())
+    finally:
+        await owned.close()
+        for party in parties:
+            await party.close()
+        ledger.close()
+
+
+async def _start(
+    config: CoordinatorConfig,
+    chain: RegistryWriter,
+    parties: Sequence[PartyDoor],
+    ledger: Ledger,
+    owned: Owned,
+    clock: Clock,
+) -> CoordinatorService:
+    limits, party_set, board = config.limits, config.party_set, Board()
+    head = Head(chain, config.chain.poll_s, config.chain.stale_s)
+    lanes = LanePool(config.lanes, limits.queue)
+    stock = Stock(config.lanes, limits.stock, limits.shapes)
+    keeper = Keeper(parties, lanes, stock, clock, limits.prepare_s)
+    floor = Floor(parties, lanes, stock, keeper, head, ledger, clock)
+    batching = AnchoringRules(chain.receipt_domain, party_set, limits.anchor_max_size, limits.anchor_max_delay_s)
+    anchoring = Anchoring(ledger, parties, chain, batching, clock)
+    rules = Rules(chain.receipt_domain, party_set, len(parties))
+    jobs = Jobs(floor, rules, board, owned, longest_s=limits.job_s, receipt_stored=anchoring.added)
+    if abandoned := await jobs.fail_unfinished():
+        _LOG.warning("jobs that a crash left behind are now failed", jobs=abandoned)
+
+    async def anchored(_: BatchRecord) -> None:
+        await board.all_changed()
+
+    for party in parties:
+        owned.start(party.watch(stock.drop_all), f"watch-{party.index}")
+    owned.start(head.poll(), "head")
+    owned.start(keeper.run(), "material")
+    owned.start(anchoring.run(anchored), "anchoring")
+    return CoordinatorService(
+        floor,
+        rules,
+        chain.addresses,
+        jobs=jobs,
+        board=board,
+        directory=Directory(parties, party_set),
+        publisher=Publisher(ledger, parties, chain.model_domain, party_set),
+        watch_s=limits.watch_s,
+    )
+
+
+async def _check_party_set(config: CoordinatorConfig, chain: RegistryWriter) -> None:
+    """The registry's party set is the configured one. Also reads the chain id, once, off the event loop."""
+    record = None
+    for _ in range(CHAIN_TRIES):
+        with contextlib.suppress(ChainError):
+            record = await asyncio.to_thread(chain.party_set, config.party_set)
+            break
+        _LOG.info("waiting for the chain", url=config.chain.rpc_url)
+        await asyncio.sleep(config.chain.poll_s)
+    if record is None:
+        record = await asyncio.to_thread(chain.party_set, config.party_set)
+    await asyncio.to_thread(lambda: chain.chain_id)
+    if record.members != config.members:
+        raise ConfigError(
+            f"[[parties]] are {config.members}, the registry's party set has {record.members}",
+            remedy="list the parties as the registry does",
+        )

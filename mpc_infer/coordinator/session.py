@@ -1,0 +1,115 @@
+"""One session at all parties: start it everywhere at once, and end it everywhere when it fails anywhere."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mpc_infer.coordinator.accept import AcceptedJob
+from mpc_infer.coordinator.faults import fault
+from mpc_infer.coordinator.parties import PartyDoor, drop
+from mpc_infer.errors import MpcInferError
+from mpc_infer.ids import MaterialId, SessionId
+from mpc_infer.telemetry import Log
+from mpc_infer.v1 import party_pb2
+
+_LOG = Log("coordinator.session")
+ABORT_S = 1.0
+"""How long a party has to answer the order to stop before it counts as silent."""
+LAST_WORDS_S = 0.5
+"""How long the parties have after that to say what went wrong."""
+
+Call = asyncio.Task[party_pb2.RunJobResponse]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One session of one job.
+
+    Attributes:
+        lane: index of the lane at every party.
+        material_id: made ahead on that lane; empty: the session makes its own.
+        registry_block: the block at which the parties read the registry.
+        timeout_s: seconds until the session is given up.
+    """
+
+    job: AcceptedJob
+    session_id: SessionId
+    lane: int
+    material_id: MaterialId
+    registry_block: int
+    timeout_s: float
+
+    def request(self, index: int) -> party_pb2.RunJobRequest:
+        """What one party gets: of the sealed inputs only its own."""
+        message = self.job.message
+        return party_pb2.RunJobRequest(
+            session_id=self.session_id,
+            lane=self.lane,
+            material_id=self.material_id,
+            registry_block=self.registry_block,
+            job_request=message.job_request,
+            owner_signature=message.owner_signature,
+            input_commitments=message.input_commitments,
+            sealed_input=message.sealed_inputs[index],
+            result_key=message.result_key if message.HasField("result_key") else None,
+        )
+
+
+async def run_session(parties: Sequence[PartyDoor], run: Run) -> tuple[party_pb2.RunJobResponse, ...]:
+    """Run a session and return the parties' answers in order, unchecked.
+
+    1. RunJob at every party at once;
+    2. if all answer, done;
+    3. on the first failure, or when the time is up: AbortSession at all parties, wait shortly for what the others say,
+       and name the party at fault.
+
+    Raises:
+        MpcInferError: a party refused, failed, or was silent; `party` says which where that is known.
+    """
+    last_call_s = run.timeout_s + ABORT_S + LAST_WORDS_S
+    calls = [
+        asyncio.create_task(party.call("RunJob", run.request(party.index), last_call_s), name=f"run-{party.index}")
+        for party in parties
+    ]
+    try:
+        done, pending = await asyncio.wait(calls, timeout=run.timeout_s, return_when=asyncio.FIRST_EXCEPTION)
+        if not pending and not any(call.exception() for call in done):
+            return tuple(call.result() for call in calls)
+        raise await _give_up(parties, calls, run.session_id)
+    finally:
+        await drop(calls)
+
+
+async def _give_up(parties: Sequence[PartyDoor], calls: Sequence[Call], session_id: SessionId) -> MpcInferError:
+    reason = next((str(_error(call)) for call in calls if _error(call) is not None), "the deadline has passed")
+    silent = await abort_session(parties, session_id, reason)
+    if any(not call.done() for call in calls):
+        await asyncio.wait(calls, timeout=LAST_WORDS_S)
+    errors = {index: error for index, call in enumerate(calls) if (error := _error(call)) is not None}
+    return fault(errors, {index for index in silent if not calls[index].done()})
+
+
+async def abort_session(parties: Sequence[PartyDoor], session_id: SessionId, reason: str) -> frozenset[int]:
+    """Tell every party to end a session. Returns the indices of those that did not answer."""
+    request = party_pb2.AbortSessionRequest(session_id=session_id, reason=reason[:200])
+    results = await asyncio.gather(
+        *(party.call("AbortSession", request, ABORT_S) for party in parties), return_exceptions=True
+    )
+    silent = set()
+    for party, result in zip(parties, results, strict=True):
+        if isinstance(result, MpcInferError):
+            silent.add(party.index)
+            _LOG.warning("a party did not take the order to stop", session=session_id, party=party.index)
+        elif isinstance(result, BaseException):
+            raise result
+    return frozenset(silent)
+
+
+def _error(call: Call) -> MpcInferError | None:
+    """The error of a call that has failed; what is not ours is a defect and is raised."""
+    if not call.done() or call.cancelled():
+        return None
+    error = call.exception()
+    if error is not None and not isinstance(error, MpcInferError):
+        raise error
+    return error

@@ -1,0 +1,110 @@
+"""The crypten engine: a graph evaluated by CrypTen's protocols on shares that somebody else made."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mpc_infer.engine.api import Outcome, Shares
+from mpc_infer.engine.crypten.communicator import CountingOpening, LinkOpening
+from mpc_infer.engine.crypten.library import MPCTensor, installed
+from mpc_infer.engine.crypten.operators import apply
+from mpc_infer.engine.crypten.provider import MaterialProvider, RecordingProvider
+from mpc_infer.engine.crypten.randomness import ZeroGenerator, neighbour_generators
+from mpc_infer.engine.link import Link
+from mpc_infer.engine.pairs import PairSeeds
+from mpc_infer.errors import PlanMismatch, WrongDtype, WrongShape
+from mpc_infer.evidence.transcript import Transcript
+from mpc_infer.graph import Graph, TensorSpec, infer_shapes
+from mpc_infer.preprocessing import Material, Plan
+from mpc_infer.sharing.fixed import FRAC_BITS
+
+CACHED_PLANS = 64
+
+
+class CryptenEngine:
+    """See `Engine`."""
+
+    name = "crypten"
+
+    def __init__(self) -> None:
+        self._plans: dict[tuple[bytes, int, int, int], Plan] = {}
+
+    def plan(self, graph: Graph, batch: int, parties: int, frac_bits: int = FRAC_BITS) -> Plan:
+        """Find the plan by running the program once on zeros, with nobody at the other end (see `Engine.plan`)."""
+        key = (graph.digest, batch, parties, frac_bits)
+        if key not in self._plans:
+            while len(self._plans) >= CACHED_PLANS:
+                self._plans.pop(next(iter(self._plans)))
+            self._plans[key] = _trace(self.name, graph, batch, parties, frac_bits)
+        return self._plans[key]
+
+    def run(
+        self, graph: Graph, weights: Shares, inputs: Shares, material: Material, link: Link, pairs: PairSeeds
+    ) -> Outcome:
+        """Evaluate a graph on shares (see `Engine.run`)."""
+        plan = material.plan
+        _check_plan(plan, self.name, graph, link)
+        shapes = infer_shapes(graph, plan.batch)
+        shares = {spec.name: _tensor(spec.name, {**weights, **inputs}, shapes[spec.name]) for spec in _sources(graph)}
+        transcript = Transcript()
+        before = (link.counters.rounds, link.counters.bytes_sent)
+        with installed(LinkOpening(link, transcript), MaterialProvider(material), *neighbour_generators(pairs)):
+            outputs = _evaluate(graph, shares, plan.frac_bits)
+        material.finish()
+        return Outcome(
+            outputs={name: _ring(value) for name, value in outputs.items()},
+            transcript=transcript.digest(),
+            rounds=link.counters.rounds - before[0],
+            bytes_sent=link.counters.bytes_sent - before[1],
+        )
+
+
+def _trace(name: str, graph: Graph, batch: int, parties: int, frac_bits: int) -> Plan:
+    shapes = infer_shapes(graph, batch)
+    zeros = {spec.name: torch.zeros(shapes[spec.name], dtype=torch.int64) for spec in _sources(graph)}
+    opening, provider = CountingOpening(parties), RecordingProvider()
+    with installed(opening, provider, ZeroGenerator(), ZeroGenerator()):
+        _evaluate(graph, zeros, frac_bits)
+    return Plan(
+        engine=name,
+        graph_digest=graph.digest,
+        batch=batch,
+        parties=parties,
+        frac_bits=frac_bits,
+        rounds=opening.rounds,
+        bytes_sent=opening.bytes_sent,
+        requests=tuple(provider.requests),
+    )
+
+
+def _check_plan(plan: Plan, name: str, graph: Graph, link: Link) -> None:
+    if (plan.engine, plan.graph_digest, plan.parties) != (name, graph.digest, link.size):
+        raise PlanMismatch("the material was made for another engine, graph or number of parties")
+
+
+def _sources(graph: Graph) -> tuple[TensorSpec, ...]:
+    return (*graph.inputs, *graph.weights)
+
+
+def _tensor(name: str, shares: Shares, shape: tuple[int, ...]) -> torch.Tensor:
+    share = shares.get(name)
+    if share is None or share.shape != shape:
+        raise WrongShape(f"the share of {name!r} must have shape {shape}")
+    if share.dtype != np.uint64:
+        raise WrongDtype(f"the share of {name!r} must be uint64, not {share.dtype}")
+    return torch.from_numpy(np.ascontiguousarray(share).view(np.int64).copy())
+
+
+def _evaluate(graph: Graph, shares: Mapping[str, torch.Tensor], frac_bits: int) -> dict[str, Any]:
+    values = {name: MPCTensor.from_shares(share, precision=frac_bits) for name, share in shares.items()}
+    for node in graph.nodes:
+        values[node.outputs[0]] = apply(node, values)
+    return {spec.name: values[spec.name] for spec in graph.outputs}
+
+
+def _ring(value: Any) -> NDArray[np.uint64]:
+    ring: NDArray[np.uint64] = value.share.contiguous().numpy().view(np.uint64)
+    return ring

@@ -1,0 +1,1 @@
+"""A computing party: checks for itself, computes on its shares, signs what it ran."""

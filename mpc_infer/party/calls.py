@@ -1,0 +1,78 @@
+"""What callers ask of a party, as plain values whose sizes have been checked."""
+
+from dataclasses import dataclass
+
+from mpc_infer.evidence.eip712 import JobRequest
+from mpc_infer.ids import Address, MaterialId, ModelHash, SessionId
+from mpc_infer.sharing.sealing import Sealed, SealingPublicKey
+
+
+@dataclass(frozen=True)
+class OwnerSignature:
+    """A signature and who claims to have made it."""
+
+    signer: Address
+    signature: bytes
+
+
+@dataclass(frozen=True)
+class RunCall:
+    """RunJob; see party.proto. ``material_id`` is empty where the material is to be made now."""
+
+    session_id: SessionId
+    lane: int
+    material_id: bytes
+    registry_block: int
+    request: JobRequest
+    owner_signature: OwnerSignature
+    input_commitments: tuple[bytes, ...]
+    sealed_input: Sealed
+    result_key: SealingPublicKey | None
+
+
+@dataclass(frozen=True)
+class InstallCall:
+    """InstallModel."""
+
+    manifest: bytes
+    graph: bytes
+    sealed_share: Sealed
+    owner_signature: OwnerSignature
+
+
+@dataclass(frozen=True)
+class PrepareCall:
+    """PrepareMaterial."""
+
+    material_id: MaterialId
+    lane: int
+    model_hash: ModelHash
+    rows: int
+    deadline_ms: int
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What making material gave and cost."""
+
+    plan_digest: bytes
+    offline_ms: float
+    material_bytes: int
+
+
+@dataclass(frozen=True)
+class SessionReport:
+    """What a lane reports of a session; see engine.session.SessionResult. ``share`` is canonical tensor bytes."""
+
+    share: bytes
+    salt: bytes
+    commitments: tuple[bytes, ...]
+    transcript: bytes
+    plan_digest: bytes
+    started_ms: int
+    finished_ms: int
+    online_ms: float
+    offline_ms: float
+    rounds: int
+    bytes_sent: int
+    material_bytes: int

@@ -1,0 +1,133 @@
+"""What a party checks of a job before anything is computed, each step by itself. None of it has a side effect."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from mpc_infer.encoding import same_digest
+from mpc_infer.errors import BadSignature, CommitmentMismatch, DeadlineExpired, InvalidRequest, WrongShape
+from mpc_infer.evidence import merkle
+from mpc_infer.evidence.eip712 import Delivery, JobRequest, check_signer
+from mpc_infer.graph import Graph
+from mpc_infer.ids import Address
+from mpc_infer.party.calls import OwnerSignature, RunCall
+from mpc_infer.sharing.commitment import input_context, open_commitment, split_opening
+from mpc_infer.sharing.contexts import sealed_input_context
+from mpc_infer.sharing.sealing import SealingKeys, SealingPublicKey
+from mpc_infer.sharing.tensors import decode_tensors
+
+
+@dataclass(frozen=True)
+class CheckedJob:
+    """A job that may run here.
+
+    Attributes:
+        call: as it came.
+        digest: EIP-712 digest of the request: what the owner signed, and what names the request's contents.
+        inputs: canonical tensor bytes of this party's input share.
+    """
+
+    call: RunCall
+    digest: bytes
+    inputs: bytes = field(repr=False)
+
+    @property
+    def request(self) -> JobRequest:
+        """What the owner asked for."""
+        return self.call.request
+
+    @property
+    def key(self) -> tuple[Address, bytes]:
+        """Owner and job id."""
+        return self.request.owner, self.request.job_id
+
+
+def check_signature(digest: bytes, owner: Address, given: OwnerSignature) -> None:
+    """The digest is signed by the owner, and by whom the message says.
+
+    Raises:
+        BadSignature: it is not.
+    """
+    if given.signer != owner:
+        raise BadSignature(f"signed by {given.signer}, but the owner is {owner}")
+    check_signer(digest, given.signature, owner)
+
+
+def check_deadline(deadline_ms: int, now_ms: int, longest_s: float) -> None:
+    """The deadline lies in the future, and not too far.
+
+    Raises:
+        DeadlineExpired, InvalidRequest: it does not.
+    """
+    if deadline_ms <= now_ms:
+        raise DeadlineExpired(f"the deadline passed {now_ms - deadline_ms} ms ago", remedy="submit a new job")
+    if deadline_ms - now_ms > 1000 * longest_s:
+        raise InvalidRequest(f"the deadline lies more than {longest_s:.0f} s ahead", remedy="choose an earlier one")
+
+
+def check_delivery(request: JobRequest, result_key: SealingPublicKey | None) -> None:
+    """There is a result key if and only if the client receives the result, and it is the one that was signed.
+
+    Raises:
+        InvalidRequest: otherwise.
+    """
+    if (request.delivery == Delivery.CLIENT) != (result_key is not None):
+        raise InvalidRequest("a result key belongs to delivery CLIENT, and to no other")
+    if result_key is not None and not same_digest(result_key.key_id, request.result_key):
+        raise InvalidRequest("the result key is not the one that the owner signed")
+
+
+def check_rows(rows: int, most: int) -> None:
+    """The job is not larger than this party accepts.
+
+    Raises:
+        InvalidRequest: it is.
+    """
+    if not 1 <= rows <= most:
+        raise InvalidRequest(f"{rows} rows; this party runs 1 to {most} at a time", remedy="split the input")
+
+
+def check_root(commitments: Sequence[bytes], parties: int, root: bytes) -> None:
+    """There is one commitment per party, and their root is the one that was signed.
+
+    Raises:
+        InvalidRequest, CommitmentMismatch: otherwise.
+    """
+    if len(commitments) != parties:
+        raise InvalidRequest(f"{len(commitments)} input commitments for {parties} parties")
+    if not same_digest(merkle.root(commitments), root):
+        raise CommitmentMismatch("the input commitments are not those that the owner signed")
+
+
+def open_input(call: RunCall, keys: SealingKeys, index: int, address: Address) -> bytes:
+    """Unseal this party's input share and open its commitment.
+
+    Returns:
+        Canonical tensor bytes.
+
+    Raises:
+        SealingFailed: sealed to another key, for another job, model or party, or changed.
+        CommitmentMismatch: the share is not the one that was committed to.
+    """
+    request = call.request
+    plaintext = keys.unseal(call.sealed_input, sealed_input_context(request.job_id, request.model_hash, address))
+    salt, share = split_opening(plaintext)
+    context = input_context(request.job_id, request.model_hash, address)
+    open_commitment(call.input_commitments[index], salt, context, share)
+    return share
+
+
+def check_shapes(inputs: bytes, graph: Graph, rows: int) -> None:
+    """The share holds exactly the graph's inputs, for the rows that were signed.
+
+    Raises:
+        InvalidRequest: malformed bytes.
+        WrongShape: other names or shapes.
+    """
+    shapes = {name: tensor.shape for name, tensor in decode_tensors(inputs).items()}
+    expected = {spec.name: spec.with_batch(rows) for spec in graph.inputs}
+    if shapes != expected:
+        raise WrongShape(f"the input share has {_shown(shapes)}; the model takes {_shown(expected)}")
+
+
+def _shown(shapes: dict[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{name[:40]}{list(shape)}" for name, shape in sorted(shapes.items())[:8]) or "nothing"

@@ -1,0 +1,94 @@
+"""The dealer as a lane reaches it: the key to seal seeds to, and the corrections for the last party."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from mpc_infer.encoding import same_digest
+from mpc_infer.errors import NotAuthenticated, SealingFailed
+from mpc_infer.ids import Address, MaterialId
+from mpc_infer.party.lane_setup import LaneSetup
+from mpc_infer.preprocessing import Plan
+from mpc_infer.rpc.channel import open_sync_channel
+from mpc_infer.rpc.messages import sealed_to, sealing_key_from
+from mpc_infer.rpc.status import translated
+from mpc_infer.sharing.contexts import sealed_seed_context
+from mpc_infer.sharing.sealing import SealingPublicKey, seal
+from mpc_infer.v1 import common_pb2, dealer_pb2, dealer_pb2_grpc
+
+_SHORTEST_CALL_S = 0.05
+
+
+class DealerDoor:
+    """Blocking calls to the dealer, each within a deadline.
+
+    Args:
+        setup: the lane's.
+    """
+
+    def __init__(self, setup: LaneSetup) -> None:
+        channel = open_sync_channel(setup.dealer_target, setup.credentials, peer=setup.dealer_address)
+        self._stub: Any = dealer_pb2_grpc.DealerServiceStub(channel)  # type: ignore[no-untyped-call] # generated
+        self._pinned = setup.dealer_key_id
+        self._rank = setup.rank
+        self._receiver: Address = setup.addresses[-1]
+        self._key: SealingPublicKey | None = None
+
+    def sealing(
+        self, plan: Plan, material_id: MaterialId, deadline: float
+    ) -> Callable[[bytes, Sequence[bytes]], bytes]:
+        """How this party's seed for some material is sealed (see engine.session.SealSeed)."""
+        key = self._sealing_key(deadline)
+
+        def seal_seed(seed: bytes, commitments: Sequence[bytes]) -> bytes:
+            context = sealed_seed_context(material_id, plan.digest, commitments, self._rank, self._receiver)
+            return sealed_to(seal(seed, key, context)).SerializeToString(deterministic=True)
+
+        return seal_seed
+
+    def fetching(self, deadline: float) -> Callable[..., Iterator[bytes]]:
+        """How the corrections are fetched before a deadline (see engine.session.FetchCorrections)."""
+
+        def fetch(
+            material_id: MaterialId, plan: bytes, commitments: Sequence[bytes], sealed: Sequence[bytes]
+        ) -> Iterator[bytes]:
+            request = dealer_pb2.GetCorrectionsRequest(
+                material_id=material_id,
+                plan=plan,
+                seed_commitments=commitments,
+                sealed_seeds=[_box(party, data) for party, data in enumerate(sealed)],
+            )
+            with translated("the dealer"):
+                for answer in self._stub.GetCorrections(request, timeout=_seconds_to(deadline), wait_for_ready=True):
+                    yield answer.chunk
+
+        return fetch
+
+    def _sealing_key(self, deadline: float) -> SealingPublicKey:
+        if self._key is None:
+            with translated("the dealer"):
+                request = dealer_pb2.GetDealerInfoRequest()
+                info = self._stub.GetDealerInfo(request, timeout=_seconds_to(deadline), wait_for_ready=True)
+            self._key = self._checked(sealing_key_from(info.sealing_key))
+        return self._key
+
+    def _checked(self, key: SealingPublicKey) -> SealingPublicKey:
+        if self._pinned and not same_digest(self._pinned, key.key_id):
+            raise NotAuthenticated(
+                "the dealer shows another sealing key than the one in the configuration",
+                remedy="find out why it changed before changing dealer.sealing_key_id",
+            )
+        return key
+
+
+def _box(party: int, data: bytes) -> common_pb2.SealedBox:
+    try:
+        return common_pb2.SealedBox.FromString(data)
+    except DecodeError as error:
+        raise SealingFailed(f"party {party} sent no sealed seed", party=party) from error
+
+
+def _seconds_to(deadline: float) -> float:
+    return max(_SHORTEST_CALL_S, deadline - time.monotonic())

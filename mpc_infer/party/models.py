@@ -1,0 +1,126 @@
+"""The models of a party: checked when they come, and again each time they leave the database."""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from mpc_infer.encoding import same_digest
+from mpc_infer.errors import CorruptModel, ModelRefused, ModelShareMismatch, PartySetMismatch
+from mpc_infer.evidence.eip712 import Domain, ModelPublication
+from mpc_infer.graph import Graph
+from mpc_infer.ids import Address, ModelHash, PartySetId
+from mpc_infer.model.manifest import Manifest
+from mpc_infer.model.shares import open_model_share
+from mpc_infer.party.calls import InstallCall
+from mpc_infer.party.checks import check_signature
+from mpc_infer.sharing.commitment import split_opening
+from mpc_infer.sharing.contexts import sealed_model_context
+from mpc_infer.sharing.fixed import FRAC_BITS
+from mpc_infer.sharing.sealing import SealingKeys
+from mpc_infer.store import PartyStore, StoredModel
+
+_KEPT = 64
+
+
+@dataclass(frozen=True)
+class OpenModel:
+    """A model whose share was just checked. ``weights`` is canonical tensor bytes."""
+
+    manifest: Manifest
+    graph: Graph
+    graph_bytes: bytes = field(repr=False)
+    weights: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Place:
+    """This party's place: its index and identity, the set, and how many parties there are."""
+
+    index: int
+    address: Address
+    party_set: PartySetId
+    size: int
+
+
+class ModelShelf:
+    """Installs and opens models. Blocking; call it in a thread.
+
+    Args:
+        store: where they are kept, shares encrypted.
+        keys: what shares are sealed to.
+        place: this party's.
+        domain: of the ModelRegistry.
+    """
+
+    def __init__(self, store: PartyStore, keys: SealingKeys, place: Place, domain: Domain) -> None:
+        self._store = store
+        self._keys = keys
+        self._place = place
+        self._domain = domain
+        self._graphs: OrderedDict[ModelHash, Graph] = OrderedDict()
+
+    def install(self, call: InstallCall) -> Manifest:
+        """Check a model and keep it. The same model may come again.
+
+        1. The manifest is well-formed, for our party set and our fixed point.
+        2. The owner signed its publication.
+        3. The share is sealed to us for this model, opens our commitment, and has the graph's weights.
+
+        Raises:
+            CorruptModel, PartySetMismatch, BadSignature, SealingFailed, ModelShareMismatch: it is not kept.
+        """
+        manifest = Manifest.from_bytes(call.manifest)
+        self._check_place(manifest)
+        check_signature(ModelPublication(manifest.hash).digest(self._domain), manifest.owner, call.owner_signature)
+        graph = Graph.from_bytes(call.graph)
+        plaintext = self._keys.unseal(call.sealed_share, sealed_model_context(manifest.hash, self._place.address))
+        open_model_share(plaintext, manifest, graph, self._place.index, self._place.address)
+        self._store.put_model(StoredModel(manifest.hash, call.manifest, call.graph, plaintext))
+        return manifest
+
+    def graph(self, model_hash: ModelHash) -> Graph:
+        """The graph of an installed model.
+
+        Raises:
+            ModelNotFound: it is not installed here.
+            ModelShareMismatch: what is stored is not the model.
+        """
+        known = self._graphs.get(model_hash)
+        if known is None:
+            known = self.open(model_hash).graph
+            self._graphs[model_hash] = known
+            while len(self._graphs) > _KEPT:
+                self._graphs.popitem(last=False)
+        return known
+
+    def knows(self, model_hash: ModelHash) -> bool:
+        """Whether `graph` would answer from memory."""
+        return model_hash in self._graphs
+
+    def open(self, model_hash: ModelHash) -> OpenModel:
+        """Read a model from the store and check it against its hash and commitment, as if it came from a stranger.
+
+        Raises:
+            ModelNotFound: it is not installed here.
+            ModelShareMismatch: what is stored is not the model.
+            StoreError: it cannot be decrypted.
+        """
+        stored = self._store.model(model_hash)
+        try:
+            manifest = Manifest.from_bytes(stored.manifest)
+            graph = Graph.from_bytes(stored.graph)
+            if not same_digest(manifest.hash, model_hash):
+                raise ModelShareMismatch("the stored manifest is not the model's")
+            open_model_share(stored.share, manifest, graph, self._place.index, self._place.address)
+        except ModelRefused as error:
+            raise ModelShareMismatch(
+                f"the stored model was changed: {error.message}", remedy="install it anew"
+            ) from error
+        return OpenModel(manifest, graph, stored.graph, split_opening(stored.share)[1])
+
+    def _check_place(self, manifest: Manifest) -> None:
+        if manifest.party_set_id != self._place.party_set or manifest.parties != self._place.size:
+            raise PartySetMismatch("the manifest is for another set of parties")
+        if manifest.frac_bits != FRAC_BITS:
+            raise CorruptModel(
+                f"the model has {manifest.frac_bits} fractional bits; this party computes with {FRAC_BITS}"
+            )

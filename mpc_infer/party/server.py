@@ -1,0 +1,128 @@
+"""The party as a process: wire it, start its lanes, serve, and end in order."""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from functools import partial
+
+from mpc_infer.chain.registry import Registry
+from mpc_infer.clock import Clock, SystemClock
+from mpc_infer.errors import ConfigError
+from mpc_infer.identity.keystore import Keystore
+from mpc_infer.ids import Address
+from mpc_infer.party.config import PartyConfig
+from mpc_infer.party.lane_host import LaneHost
+from mpc_infer.party.lane_setup import lane_setup
+from mpc_infer.party.models import ModelShelf, Place
+from mpc_infer.party.runner import LaneRunner
+from mpc_infer.party.service import Identity, Party
+from mpc_infer.party.servicer import PartyServicer
+from mpc_infer.party.state import PartyState
+from mpc_infer.party.view import RegistryView
+from mpc_infer.rpc.policy import Policy
+from mpc_infer.rpc.server import RpcServer, Service, build_server, serve_until_signal, stop_event
+from mpc_infer.rpc.settings import split_host_port
+from mpc_infer.store import PartyStore
+from mpc_infer.v1.party_pb2_grpc import add_PartyServiceServicer_to_server
+
+SERVICE = "mpc_infer.v1.PartyService"
+
+
+@dataclass(frozen=True)
+class Wired:
+    """A party and what it is made of, not yet started."""
+
+    party: Party
+    members: tuple[Address, ...]
+    keystore: Keystore
+    store: PartyStore
+    shelf: ModelShelf
+    view: RegistryView
+    lanes: tuple[LaneHost, ...]
+    runner: LaneRunner
+
+
+def members_of(config: PartyConfig, own: Address) -> tuple[Address, ...]:
+    """All parties' identities by index."""
+    by_index = {peer.index: peer.identity for peer in config.peers} | {config.party.index: own}
+    if len(set(by_index.values())) != len(by_index):
+        raise ConfigError("two parties have the same address")
+    return tuple(by_index[index] for index in range(config.size))
+
+
+def wire(config: PartyConfig, registry: Registry, clock: Clock) -> Wired:
+    """Make the parts of a party. Reads the keystore, opens the database, asks the chain for its id.
+
+    Raises:
+        StoreError: keystore or database cannot be read.
+        ChainError: the chain does not answer.
+        ConfigError: the configuration contradicts itself.
+    """
+    keystore = Keystore(config.party.keystore)
+    members = members_of(config, keystore.address)
+    place = Place(config.party.index, keystore.address, config.party.party_set_id, config.size)
+    identity = Identity(place, keystore.signer, keystore.sealing_keys, registry.receipt_domain, registry.model_domain)
+    store = PartyStore(config.party.database, keystore.storage_key)
+    shelf = ModelShelf(store, keystore.sealing_keys, place, identity.model_domain)
+    view = RegistryView(registry, max_lag=config.chain.max_lag_blocks, poll_s=config.chain.poll_s)
+    lanes = make_lanes(config, members, keystore)
+    runner = LaneRunner(lanes, shelf, config.limits, clock)
+    party = Party(identity, store, shelf, view, runner, config.limits, clock)
+    return Wired(party, members, keystore, store, shelf, view, lanes, runner)
+
+
+def make_lanes(config: PartyConfig, members: tuple[Address, ...], keystore: Keystore) -> tuple[LaneHost, ...]:
+    """One host per lane, none started."""
+    limits = config.limits
+    return tuple(
+        LaneHost(
+            number,
+            lane_setup(config, number, members, keystore.tls).to_message,
+            kill_grace_s=limits.kill_grace_s,
+            max_waiting=limits.max_waiting,
+            max_models=limits.max_models_per_lane,
+            max_material=limits.max_material,
+        )
+        for number in range(len(config.party.lanes))
+    )
+
+
+async def serve(config: PartyConfig, *, stop: asyncio.Event | None = None) -> None:
+    """Serve until SIGTERM: then take no more work, let sessions end within the grace, end lanes, close the database.
+
+    Args:
+        config: from PartyConfig.load.
+        stop: ends the service instead of a signal, for tests.
+    """
+    ended = stop or stop_event()
+    chain = config.chain
+    registry = Registry(chain.rpc_url, chain.contracts, timeout_s=chain.timeout_s)
+    wired = await asyncio.to_thread(wire, config, registry, SystemClock())
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(wired.store.close)
+        stack.push_async_callback(wired.view.close)
+        stack.push_async_callback(wired.runner.close)
+        await wired.view.start(config.party.party_set_id, wired.members)
+        await asyncio.gather(*(lane.start() for lane in wired.lanes))
+        await _serve_wired(config, wired, ended)
+
+
+def build(config: PartyConfig, wired: Wired) -> RpcServer:
+    """The gRPC server in front of a party, bound to its port and not yet started.
+
+    Raises:
+        ConfigError: the port cannot be had.
+    """
+    host, port = split_host_port(config.party.listen)
+    servicer = PartyServicer(wired.party, len(wired.lanes))
+    service = Service(SERVICE, partial(add_PartyServiceServicer_to_server, servicer))
+    policy = Policy(pinned={"coordinator": frozenset({config.coordinator.identity})})
+    return build_server(wired.keystore.tls, policy, [service], host=host, port=port)
+
+
+async def _serve_wired(config: PartyConfig, wired: Wired, ended: asyncio.Event) -> None:
+    server = build(config, wired)
+    wired.party.state.move(PartyState.SERVING)
+    stopping = partial(wired.party.drain, config.limits.grace_s)
+    await serve_until_signal(server, role="party", grace_s=1.0, stopping=stopping, stop=ended)
+    wired.party.state.move(PartyState.STOPPED)

@@ -1,0 +1,155 @@
+"""Parties that go away or stand still in the middle: the job fails in time and names them, and the next one works."""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mpc_infer import Client
+from mpc_infer.devnet import Devnet
+from mpc_infer.devnet.process import RoleProcess
+from mpc_infer.devnet.training import TrainedModel
+from mpc_infer.errors import MpcInferError
+from tests.integration.conftest import Working
+
+DEADLINE_S = 8.0
+MANY = 4096
+
+
+@pytest.fixture
+def party(net: Devnet) -> Iterator[RoleProcess]:
+    """Party 1; afterwards it runs again, whatever happened to it."""
+    role = net.party_process(1)
+    yield role
+    role.signal(signal.SIGCONT)
+    net.restart("party1")
+
+
+def many_rows(model: TrainedModel) -> np.ndarray:
+    return np.resize(model.rows, (MANY, model.rows.shape[1]))
+
+
+def lane_of(role: RoleProcess) -> int:
+    """The process of a party's lane."""
+    children = Path(f"/proc/{role.pid}/task/{role.pid}/children").read_text().split()
+    lanes = [int(pid) for pid in children if b"mpc_infer.party.lane" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert len(lanes) == 1
+    return lanes[0]
+
+
+def fails(client: Client, model: TrainedModel, rows: np.ndarray) -> MpcInferError:
+    """Run a job that must fail, and be told so within its deadline and a little grace."""
+    started = time.monotonic()
+    with pytest.raises(MpcInferError) as caught:
+        client.infer(model.name, {"x": rows}, deadline_s=DEADLINE_S)
+    assert time.monotonic() - started < DEADLINE_S + 5, "the error came after the deadline"
+    return caught.value
+
+
+def back_at_work(works: Working, seconds: float = 40) -> None:
+    """A party that was away connects again by itself."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return works()
+        except MpcInferError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+
+
+def meanwhile(action: threading.Thread) -> Iterator[None]:
+    action.start()
+    yield
+    action.join()
+
+
+def after_it_runs(client: Client, model: TrainedModel, rows: np.ndarray, hit: object) -> MpcInferError:
+    """Submit, wait until the session runs, then hit; return the job's error."""
+    submission = client.submit(model.name, {"x": rows}, deadline_s=DEADLINE_S)
+    for status in client.watch(submission, timeout_s=DEADLINE_S):
+        if status.state == "RUNNING":
+            break
+    hit()  # type: ignore[operator]
+    with pytest.raises(MpcInferError) as caught:
+        client.get(submission)
+    return caught.value
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["party", "lane"])
+def test_a_party_stopped_before_the_session(
+    net: Devnet, party: RoleProcess, alice: Client, published: dict[str, TrainedModel], works: Working, whole: bool
+) -> None:
+    import os
+
+    works()
+    target = None if whole else lane_of(party)
+    if target is None:
+        party.signal(signal.SIGSTOP)
+    else:
+        os.kill(target, signal.SIGSTOP)
+    error = fails(alice, published["digits"], published["digits"].rows[:1])
+    assert error.party == 1, error
+    party.signal(signal.SIGCONT)
+    back_at_work(works)
+
+
+def test_a_party_stopped_in_mid_session(
+    party: RoleProcess, alice: Client, published: dict[str, TrainedModel], works: Working
+) -> None:
+    works()
+    model = published["digits"]
+    error = after_it_runs(alice, model, many_rows(model), lambda: party.signal(signal.SIGSTOP))
+    assert error.party == 1, error
+    party.signal(signal.SIGCONT)
+    back_at_work(works)
+
+
+def test_a_party_killed_in_mid_session(
+    net: Devnet, party: RoleProcess, alice: Client, published: dict[str, TrainedModel], works: Working
+) -> None:
+    works()
+    model = published["digits"]
+    error = after_it_runs(alice, model, many_rows(model), party.kill)
+    assert error.party == 1, error
+    net.restart("party1")
+    back_at_work(works)
+
+
+def test_a_lane_killed_comes_back_by_itself(
+    party: RoleProcess, alice: Client, published: dict[str, TrainedModel], works: Working
+) -> None:
+    import os
+
+    works()
+    os.kill(lane_of(party), signal.SIGKILL)
+    back_at_work(works)
+    assert party.alive
+
+
+def test_a_dealer_that_is_away(net: Devnet, alice: Client, published: dict[str, TrainedModel], works: Working) -> None:
+    works()
+    net.role("dealer").kill()
+    error = fails(alice, published["digits"], many_rows(published["digits"])[:777])
+    assert error.code in ("UNAVAILABLE", "MATERIAL_UNUSABLE", "PEER_TIMEOUT", "PEER_FAILED", "SESSION_ABORTED"), error
+    net.restart("dealer")
+    back_at_work(works)
+
+
+def test_a_coordinator_that_was_killed_keeps_its_jobs(
+    net: Devnet, alice: Client, published: dict[str, TrainedModel], works: Working
+) -> None:
+    rows = published["digits"].rows[:2]
+    submission = alice.submit("digits", {"x": rows})
+    before = alice.get(submission)
+    net.role("coordinator").kill()
+    net.restart("coordinator")
+    after = alice.get(submission)
+    assert after.receipt == before.receipt
+    alice.wait_anchored(after)
+    alice.verify(alice.bundle(after))
+    works()

@@ -1,0 +1,143 @@
+"""A coordinator that names another network, key or model than the chain does gets nothing sent to it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mpc_infer.client.config import ClientConfig
+from mpc_infer.errors import ConfigError, InvalidRequest, ModelNotFound, MpcInferError, PartySetMismatch
+from mpc_infer.sharing import SealingKeys
+from tests.unit.coordinator.simulation import IMPORTED, Network
+
+ROWS = np.array([[1.0, 2.0, 3.0]])
+
+
+async def _nothing_sent(net: Network, tamper: Callable[[str, Any], Any], error: type[MpcInferError]) -> None:
+    client = net.client()
+    client.core.door.tamper = tamper
+    with pytest.raises(error):
+        await client.infer("shift", {"x": ROWS})
+    assert "SubmitJob" not in [method for method, _ in client.core.door.sent]
+
+
+def _foreign_chain(answer: Any) -> None:
+    answer.chain_id += 1
+
+
+def _foreign_anchor(answer: Any) -> None:
+    answer.receipt_anchor = bytes(20)
+
+
+def _foreign_registry(answer: Any) -> None:
+    answer.party_registry = bytes(20)
+
+
+def _foreign_party(answer: Any) -> None:
+    answer.parties[1].address = bytes(20)
+
+
+def _fewer_parties(answer: Any) -> None:
+    del answer.parties[2]
+
+
+def _other_order(answer: Any) -> None:
+    first, second = answer.parties[0].address, answer.parties[1].address
+    answer.parties[0].address, answer.parties[1].address = second, first
+
+
+def _own_key(answer: Any) -> None:
+    key = SealingKeys.generate().public()
+    answer.parties[0].sealing_keys[0].public_key = key.data
+
+
+def _no_key(answer: Any) -> None:
+    del answer.parties[0].sealing_keys[:]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _foreign_chain,
+        _foreign_anchor,
+        _foreign_registry,
+        _foreign_party,
+        _fewer_parties,
+        _other_order,
+        _own_key,
+        _no_key,
+    ],
+)
+async def test_a_network_that_is_not_the_chains_is_refused(net: Network, change: Callable[[Any], None]) -> None:
+    def tamper(method: str, answer: Any) -> Any:
+        if method == "GetNetwork":
+            change(answer)
+        return answer
+
+    await _nothing_sent(net, tamper, PartySetMismatch)
+
+
+def _other_hash(answer: Any) -> None:
+    answer.models[0].model_hash = bytes(32)
+
+
+def _other_graph(answer: Any) -> None:
+    answer.models[0].graph = answer.models[0].graph.replace(b'"add"', b'"bad"')
+
+
+@pytest.mark.parametrize("change", [_other_hash, _other_graph])
+async def test_a_manifest_or_graph_that_does_not_hash_right_is_refused(
+    net: Network, change: Callable[[Any], None]
+) -> None:
+    def tamper(method: str, answer: Any) -> Any:
+        if method == "ListModels":
+            change(answer)
+        return answer
+
+    await _nothing_sent(net, tamper, InvalidRequest)
+
+
+async def test_a_coordinator_that_lists_only_an_old_version_is_refused(net: Network) -> None:
+    client = net.client()
+    old = (await client.core.facts.summaries("shift"))[0].manifest.hash
+    await client.publish(IMPORTED, "shift", 2)
+    await client.deprecate(old)
+
+    def tamper(method: str, answer: Any) -> Any:
+        if method == "ListModels":
+            del answer.models[1]
+        return answer
+
+    await _nothing_sent(net, tamper, ModelNotFound)
+
+
+CONFIG = """
+[client]
+keystore = "keys"
+coordinator = "127.0.0.1:7000"
+coordinator_address = "0x{zero}"
+{extra}
+[chain]
+rpc_url = "http://127.0.0.1:8545"
+party_registry = "0x{zero}"
+model_registry = "0x{zero}"
+receipt_anchor = "0x{zero}"
+"""
+
+
+def test_a_configuration_file_is_read_with_paths_relative_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "client.toml"
+    path.write_text(CONFIG.format(zero="0" * 40, extra='suite = "X25519"'))
+    config = ClientConfig.load(path)
+    assert config.client.keystore == tmp_path / "keys"
+    assert config.client.suite == "X25519"
+
+
+@pytest.mark.parametrize("extra", ['suite = "RSA"', "unknown = 1", "facts_ttl_s = -1"])
+def test_a_wrong_configuration_is_refused(tmp_path: Path, extra: str) -> None:
+    path = tmp_path / "client.toml"
+    path.write_text(CONFIG.format(zero="0" * 40, extra=extra))
+    with pytest.raises(ConfigError):
+        ClientConfig.load(path)

@@ -1,0 +1,103 @@
+"""Receipts reach the chain once, in batches, whatever fails on the way."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mpc_infer.evidence import merkle
+from mpc_infer.store import BatchState, CoordinatorStore
+from tests.unit.coordinator.simulation import IMPORTED, Network, Party, until
+
+ROWS = np.array([[1.0, 2.0, 3.0]])
+
+
+async def _jobs(net: Network, count: int) -> list[Any]:
+    return [await net.client().infer("shift", {"x": ROWS}) for _ in range(count)]
+
+
+async def _anchor_all(net: Network, results: list[Any]) -> list[Any]:
+    return [await net.client().wait_anchored(result, timeout_s=20.0) for result in results]
+
+
+def _open_batches(net: Network) -> int:
+    store = CoordinatorStore(net.config.coordinator.database, bytes(32))
+    try:
+        return len(store.outbox.open_batches())
+    finally:
+        store.close()
+
+
+async def test_receipts_share_a_batch_and_each_has_its_proof(tmp_path: Path) -> None:
+    net = Network(tmp_path, anchor_max_delay_s=0.3)
+    async with net.run():
+        await net.client().publish(IMPORTED, "shift", 1)
+        results = await _jobs(net, 3)
+        inclusions = await _anchor_all(net, results)
+    assert len(net.chain.anchors) == 1
+    assert sorted(inclusion.index for inclusion in inclusions) == [0, 1, 2]
+    for result, inclusion in zip(results, inclusions, strict=True):
+        digest = result.receipt.receipt.digest(net.chain.receipt_domain)
+        merkle.verify_inclusion(digest, inclusion.index, inclusion.size, inclusion.path, inclusion.root)
+        assert [signer for signer, _ in inclusion.signatures] == [party.address for party in net.parties]
+        assert inclusion.block > 0
+        assert inclusion.gas_used == 21_000
+
+
+async def test_a_full_batch_does_not_wait(tmp_path: Path) -> None:
+    net = Network(tmp_path, anchor_max_delay_s=600.0, anchor_max_size=2)
+    async with net.run():
+        await net.client().publish(IMPORTED, "shift", 1)
+        await _anchor_all(net, await _jobs(net, 2))
+    assert [record.size for record in net.chain.anchors.values()] == [2]
+
+
+async def test_the_chain_may_be_down_for_a_while(net: Network) -> None:
+    results = await _jobs(net, 1)
+    net.chain.down = True
+    await asyncio.sleep(0.3)
+    net.chain.down = False
+    await _anchor_all(net, results)
+    assert len(net.chain.anchors) == 1
+
+
+async def test_a_batch_whose_transaction_got_no_answer_is_found_on_the_chain(net: Network) -> None:
+    net.chain.lose_next_answer = True
+    (inclusion,) = await _anchor_all(net, await _jobs(net, 1))
+    assert len(net.chain.anchors) == 1
+    assert inclusion.block == net.chain.anchors[inclusion.root].block
+    assert inclusion.transaction == b""
+
+
+async def test_batches_survive_a_restart(tmp_path: Path) -> None:
+    net = Network(tmp_path)
+    async with net.run():
+        await net.client().publish(IMPORTED, "shift", 1)
+        net.chain.lose_next_answer = True
+        results = await _jobs(net, 1)
+        await until(lambda: net.chain.anchors)
+    assert _open_batches(net) == 1
+    async with net.run():
+        await _anchor_all(net, results)
+    assert _open_batches(net) == 0
+    assert len(net.chain.anchors) == 1
+
+
+async def test_a_party_that_signs_another_root_holds_only_the_anchor_up(net: Network) -> None:
+    async def other(party: Party, request: Any) -> Any:
+        answer = await party.on_SignRoot(request)
+        answer.root = bytes(32)
+        return answer
+
+    net.parties[1].hooks["SignRoot"] = other
+    results = await _jobs(net, 1)
+    await asyncio.sleep(0.2)
+    assert not net.chain.anchors
+    assert (await net.client().bundle(results[0])).inclusion is None
+    net.parties[1].hooks.clear()
+    await _anchor_all(net, results)
+    store = CoordinatorStore(net.config.coordinator.database, bytes(32))
+    root = next(iter(net.chain.anchors))
+    assert store.outbox.batch(root).state is BatchState.ANCHORED
+    store.close()

@@ -1,0 +1,232 @@
+"""Models that are refused, each with an error that says why and where."""
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+
+from mpc_infer.errors import CorruptModel, ModelRefused, UnsupportedOperator
+from mpc_infer.graph import import_onnx
+from tests.unit.graph.onnx_models import checked, dense_model, make_model, node, values
+
+W = {"w": values((8, 8), 1), "v": values((8,), 2)}
+TO = {"to": np.array([4, 2], np.int64)}
+
+
+def refused(model: Any, error: type[ModelRefused], says: str) -> None:
+    with pytest.raises(error, match=says) as caught:
+        import_onnx(bytes(model.SerializeToString()))
+    assert type(caught.value) is error
+
+
+@pytest.mark.parametrize(
+    ("nodes", "weights", "name"),
+    [
+        ([node("Tanh", ["x"], "y")], {}, "tanh_y"),
+        ([node("Conv", ["x", "w"], "y")], {"w": values((2, 3, 1, 1), 1)}, "conv_y"),
+        ([node("Softmax", ["x"], "y")], {}, "softmax_y"),
+        ([node("Relu", ["w"], "r"), node("Add", ["x", "r"], "y")], W, "relu_r"),
+        ([node("Sigmoid", ["w"], "r"), node("Add", ["x", "r"], "y")], W, "sigmoid_r"),
+        ([node("Add", ["w", "w"], "r"), node("Gemm", ["x", "r"], "y")], W, "add_r"),
+        ([node("MatMul", ["w", "w"], "r"), node("Gemm", ["x", "r"], "y")], W, "matmul_r"),
+        ([node("Flatten", ["w"], "r"), node("Gemm", ["x", "r"], "y")], W, "flatten_r"),
+        ([node("Gemm", ["w", "x"], "y", transB=1)], W, "gemm_y"),
+        ([node("Gemm", ["x", "x"], "y", transB=1)], {}, "gemm_y"),
+        ([node("Gemm", ["x", "w"], "y", transA=1)], W, "gemm_y"),
+        ([node("Gemm", ["x", "w", "x"], "y")], W, "gemm_y"),
+        ([node("MatMul", ["x", "v"], "y")], W, "matmul_y"),
+        ([node("MatMul", ["w", "x"], "y")], W, "matmul_y"),
+        ([node("Flatten", ["x"], "y", axis=0)], {}, "flatten_y"),
+        ([node("Flatten", ["x"], "y", axis=2)], {}, "flatten_y"),
+        ([node("Reshape", ["x", "to"], "y")], TO, "reshape_y"),
+        ([node("Reshape", ["x", "to"], "y")], {"to": np.array([-1], np.int64)}, "reshape_y"),
+        ([node("Reshape", ["x", "to"], "y")], {"to": np.array([-1, 4], np.int64)}, "reshape_y"),
+        ([node("Reshape", ["x", "to"], "y")], {"to": np.array([2, -1], np.int64)}, "reshape_y"),
+        (
+            [node("Reshape", ["x", "to"], "y", allowzero=1)],
+            {"to": np.array([-1, 0], np.int64)},
+            "reshape_y|inconsistent",
+        ),
+        ([node("Constant", [], "c", value_string="a"), node("Add", ["x", "c"], "y")], {}, "constant_c|inconsistent"),
+    ],
+)
+def test_operators_without_a_protocol_are_named(nodes: list[Any], weights: dict[str, Any], name: str) -> None:
+    with pytest.raises((UnsupportedOperator, CorruptModel), match=name) as caught:
+        import_onnx(bytes(make_model(nodes, weights).SerializeToString()))
+    assert isinstance(caught.value, UnsupportedOperator) or "inconsistent" in str(caught.value)
+
+
+def test_an_operator_of_another_domain() -> None:
+    model = make_model([node("Relu", ["x"], "y")], {})
+    model.graph.node[0].domain = "com.example"
+    model.opset_import.append(helper.make_opsetid("com.example", 1))
+    refused(model, UnsupportedOperator, "com.example.Relu")
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00", b"not a model", b"\x08\x07", bytes(1000)])
+def test_what_is_no_onnx_file(data: bytes) -> None:
+    with pytest.raises(CorruptModel):
+        import_onnx(data)
+
+
+def test_every_truncation() -> None:
+    data = checked(dense_model())
+    for end in range(0, len(data), 7):
+        with pytest.raises(ModelRefused):
+            import_onnx(data[:end])
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=4))
+def test_changed_bytes_give_a_model_or_our_error(changes: list[tuple[int, int]]) -> None:
+    data = bytearray(checked(dense_model()))
+    structure = [index for index in range(len(data)) if index < 40 or index > len(data) - 700]
+    for place, value in changes:
+        data[structure[place % len(structure)]] = value
+    try:
+        imported = import_onnx(bytes(data))
+    except ModelRefused:
+        return
+    imported.graph.check()
+
+
+def test_a_name_that_is_not_utf8() -> None:
+    data = checked(dense_model())
+    assert b"relu_r" in data
+    with pytest.raises(CorruptModel, match="not UTF-8"):
+        import_onnx(data.replace(b"relu_r", b"relu_\xff"))
+
+
+def test_too_large_by_bytes_and_by_file(tmp_path: Path) -> None:
+    data = checked(dense_model())
+    path = tmp_path / "model.onnx"
+    path.write_bytes(data)
+    for source in (data, path):
+        with pytest.raises(CorruptModel, match="are allowed"):
+            import_onnx(source, max_bytes=len(data) - 1)
+    assert import_onnx(path, max_bytes=len(data)).weights.keys() == import_onnx(data).weights.keys()
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(CorruptModel, match="cannot be read"):
+        import_onnx(tmp_path / "nothing.onnx")
+
+
+def test_external_data(tmp_path: Path) -> None:
+    model = dense_model()
+    path = tmp_path / "model.onnx"
+    onnx.save_model(model, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    with pytest.raises(CorruptModel, match="another file"):
+        import_onnx(path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite(value: float) -> None:
+    weight = values((8, 4), 1)
+    weight[3, 2] = value
+    refused(make_model([node("Gemm", ["x", "w"], "y")], {"w": weight}), CorruptModel, "'w'.*NaN or infinity")
+
+
+def test_a_dead_weight_may_be_anything() -> None:
+    model = make_model([node("Relu", ["x"], "y")], {"w": np.full((2,), np.nan, np.float32)})
+    assert import_onnx(bytes(model.SerializeToString())).weights == {}
+
+
+def test_a_tensor_that_promises_more_than_it_has() -> None:
+    model = dense_model()
+    model.graph.initializer[0].dims[0] = 2**40
+    refused(model, CorruptModel, "inconsistent|cannot be read")
+
+
+def test_a_cycle() -> None:
+    model = make_model([node("Add", ["x", "b"], "a"), node("Relu", ["a"], "b"), node("Relu", ["b"], "y")], {})
+    refused(model, CorruptModel, "inconsistent")
+
+
+def test_a_tensor_that_nothing_defines() -> None:
+    refused(make_model([node("Add", ["x", "ghost"], "y")], {}), CorruptModel, "inconsistent")
+
+
+def test_two_nodes_that_define_one_tensor() -> None:
+    nodes = [node("Relu", ["x"], "a"), node("Sigmoid", ["x"], "a"), node("Relu", ["a"], "y")]
+    refused(make_model(nodes, {}), CorruptModel, "inconsistent|second time")
+
+
+def test_two_initializers_of_one_name() -> None:
+    model = dense_model()
+    model.graph.initializer.append(model.graph.initializer[0])
+    refused(model, CorruptModel, "inconsistent|twice")
+
+
+def test_shapes_that_do_not_fit() -> None:
+    refused(make_model([node("Gemm", ["x", "w"], "y")], {"w": values((9, 4), 1)}), CorruptModel, "inconsistent")
+
+
+def fixed_batch() -> Any:
+    return make_model([node("Relu", ["x"], "y")], {}, inputs={"x": [4, 8]})
+
+
+def dynamic_width() -> Any:
+    return make_model([node("Relu", ["x"], "y")], {}, inputs={"x": ["N", "M"]})
+
+
+def scalar_input() -> Any:
+    return make_model([node("Relu", ["x"], "y")], {}, inputs={"x": []})
+
+
+def integer_input() -> Any:
+    return make_model([node("Add", ["x", "x"], "y")], {}, element=TensorProto.INT64)
+
+
+def output_is_input() -> Any:
+    return make_model([node("Identity", ["x"], "y")], {})
+
+
+def output_is_constant() -> Any:
+    return make_model([node("Identity", ["w"], "y"), node("Relu", ["x"], "z")], W, outputs={"y": None, "z": None})
+
+
+def output_twice() -> Any:
+    nodes = [node("Relu", ["x"], "y"), node("Identity", ["y"], "z")]
+    return make_model(nodes, {}, outputs={"y": None, "z": None})
+
+
+def old_opset() -> Any:
+    return make_model([node("Relu", ["x"], "y")], {}, opset=6)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (fixed_batch, "'x' is fixed to 4 rows"),
+        (dynamic_width, "axis 1 of input 'x'"),
+        (scalar_input, "'x' has no axes"),
+        (integer_input, "'x' is not a tensor of floating"),
+        (output_is_input, "an output"),
+        (output_is_constant, "an output"),
+        (output_twice, "an output"),
+        (old_opset, "too old"),
+    ],
+)
+def test_models_that_do_not_fit(make: Callable[[], Any], says: str) -> None:
+    refused(make(), ModelRefused, says)
+
+
+def test_an_input_that_nothing_reads() -> None:
+    model = make_model([node("Relu", ["x"], "y")], {}, inputs={"x": ["N", 8], "unused": ["N", 2]})
+    refused(model, CorruptModel, "nothing reads the tensor 'unused'")
+
+
+def test_sparse_weights() -> None:
+    model = make_model([node("Gemm", ["x", "w"], "y")], {})
+    dense = helper.make_tensor("w", TensorProto.FLOAT, [1], struct.pack("<f", 1.0), raw=True)
+    indices = helper.make_tensor("w_indices", TensorProto.INT64, [1], [3])
+    model.graph.sparse_initializer.append(helper.make_sparse_tensor(dense, indices, [8, 4]))
+    refused(model, CorruptModel, "sparse")

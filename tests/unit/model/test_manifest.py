@@ -1,0 +1,163 @@
+"""The manifest: canonical bytes, strict reading, a hash that covers every field."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mpc_infer.errors import CorruptModel
+from mpc_infer.graph import TensorSpec
+from mpc_infer.model.manifest import MAX_MANIFEST_BYTES, Manifest
+from tests.unit.model.models import GRAPH, OWNER
+
+MANIFEST = Manifest(
+    name="digits",
+    version=3,
+    owner=OWNER,
+    party_set="02" * 32,
+    graph_digest=GRAPH.digest,
+    share_commitments=(b"a" * 32, b"b" * 32),
+    frac_bits=16,
+    input_limit=2**15,
+    inputs=GRAPH.inputs,
+    outputs=GRAPH.outputs,
+    plans={"crypten": "0c" * 32},
+)
+CHECKSUMMED = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
+
+
+def encode(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+def fields() -> dict[str, Any]:
+    return json.loads(MANIFEST.to_bytes())
+
+
+def test_bytes_are_canonical_and_read_back() -> None:
+    data = MANIFEST.to_bytes()
+    assert data == encode(json.loads(data))
+    assert Manifest.from_bytes(data) == MANIFEST
+    assert Manifest.from_bytes(data).hash == MANIFEST.hash
+    assert MANIFEST.parties == 2
+    assert MANIFEST.party_set_id == b"\x02" * 32
+
+
+def test_the_hash_is_a_vector() -> None:
+    assert MANIFEST.hash.hex() == "898679a5ad3076a912081a49d519220295cf28eae015592ce79de1cf46664aa2"
+
+
+def test_every_field_is_in_the_hash() -> None:
+    changes: dict[str, Any] = {
+        "name": "digit",
+        "version": 4,
+        "owner": CHECKSUMMED,
+        "party_set": "03" * 32,
+        "graph_digest": b"g" * 32,
+        "share_commitments": (b"b" * 32, b"a" * 32),
+        "frac_bits": 15,
+        "input_limit": 2**14,
+        "inputs": (TensorSpec("z", (None, 8)),),
+        "outputs": (TensorSpec("y", (None, 5)),),
+        "plans": {},
+    }
+    assert changes.keys() == Manifest.__dataclass_fields__.keys()
+    hashes = {replace(MANIFEST, **{key: value}).hash for key, value in changes.items()}
+    assert len(hashes | {MANIFEST.hash}) == len(changes) + 1
+
+
+def test_a_checksummed_owner_is_accepted() -> None:
+    replace(MANIFEST, owner=CHECKSUMMED).check()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("schema", "mpc-infer/manifest/v2"),
+        ("extra", 1),
+        ("name", ""),
+        ("name", "Digits"),
+        ("name", "../digits"),
+        ("name", "a" * 65),
+        ("name", "digits\n"),
+        ("name", 7),
+        ("version", 0),
+        ("version", -1),
+        ("version", 1.5),
+        ("version", True),
+        ("version", "1"),
+        ("version", 2**53),
+        ("owner", CHECKSUMMED.lower()),
+        ("owner", CHECKSUMMED[2:]),
+        ("owner", "0x00"),
+        ("owner", None),
+        ("party_set", "02" * 31),
+        ("party_set", "0x" + "02" * 31),
+        ("party_set", "0C" * 32),
+        ("graph_digest", "zz" * 32),
+        ("graph_digest", "01" * 33),
+        ("graph_digest", 1),
+        ("share_commitments", []),
+        ("share_commitments", ["01" * 32]),
+        ("share_commitments", ["01" * 32, "01" * 31]),
+        ("share_commitments", ["01" * 32] * 17),
+        ("share_commitments", "01" * 32),
+        ("share_commitments", [["01"] * 32] * 2),
+        ("frac_bits", 0),
+        ("frac_bits", 31),
+        ("input_limit", 0),
+        ("input_limit", 2**40),
+        ("inputs", []),
+        ("outputs", []),
+        ("inputs", [{"name": "x", "shape": [8]}]),
+        ("inputs", [{"name": "x", "shape": []}]),
+        ("inputs", [{"name": "x"}]),
+        ("inputs", {"name": "x", "shape": [None]}),
+        ("plans", {"crypten": "short"}),
+        ("plans", {"crypten": 1}),
+        ("plans", []),
+        ("plans", {"": "01" * 32}),
+        ("plans", {"\ud800": "01" * 32}),
+    ],
+)
+def test_one_wrong_field(key: str, value: Any) -> None:
+    with pytest.raises(CorruptModel):
+        Manifest.from_bytes(encode({**fields(), key: value}))
+
+
+def test_missing_fields() -> None:
+    for key in fields():
+        with pytest.raises(CorruptModel):
+            Manifest.from_bytes(encode({name: value for name, value in fields().items() if name != key}))
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{", b"[" * 100_000, b" " * (MAX_MANIFEST_BYTES + 1)], ids=len)
+def test_bytes_that_are_no_manifest(data: bytes) -> None:
+    with pytest.raises(CorruptModel):
+        Manifest.from_bytes(data)
+
+
+def test_bytes_that_are_not_canonical() -> None:
+    for data in (MANIFEST.to_bytes() + b" ", encode(fields()).replace(b":", b": ", 1)):
+        with pytest.raises(CorruptModel, match="canonical"):
+            Manifest.from_bytes(data)
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_give_our_error(data: bytes) -> None:
+    with pytest.raises(CorruptModel):
+        Manifest.from_bytes(data)
+
+
+def test_the_graph_it_names() -> None:
+    MANIFEST.check_graph(GRAPH)
+    with pytest.raises(CorruptModel, match="not the one"):
+        MANIFEST.check_graph(replace(GRAPH, weights=GRAPH.weights[::-1]))
+
+
+def test_inputs_that_are_not_the_graphs() -> None:
+    with pytest.raises(CorruptModel, match="other inputs or outputs"):
+        replace(MANIFEST, inputs=(TensorSpec("x", (None, 9)),)).check_graph(GRAPH)

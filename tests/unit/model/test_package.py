@@ -1,0 +1,142 @@
+"""From weights to sealed shares, and a party opening its own."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mpc_infer.errors import CorruptModel, ModelRefused, ModelShareMismatch, SealingFailed
+from mpc_infer.graph import ImportedModel
+from mpc_infer.model.manifest import Manifest
+from mpc_infer.model.package import ModelPackage
+from mpc_infer.model.shares import open_model_share
+from mpc_infer.sharing import (
+    Ring,
+    combine,
+    decode,
+    encode_tensors,
+    join_opening,
+    model_context,
+    sealed_model_context,
+    share_commitment,
+)
+from tests.unit.model.models import GRAPH, OWNER, Parties, imported, package
+
+
+def unseal(parties: Parties, made: ModelPackage, index: int) -> bytes:
+    context = sealed_model_context(made.manifest.hash, parties.addresses[index])
+    return parties.keys[index].unseal(made.sealed_shares[index], context)
+
+
+def open_share(parties: Parties, made: ModelPackage, index: int) -> dict[str, Ring]:
+    return open_model_share(unseal(parties, made, index), made.manifest, made.graph, index, parties.addresses[index])
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_the_shares_sum_to_the_weights(count: int) -> None:
+    parties = Parties(count)
+    made = package(parties)
+    shares = [open_share(parties, made, index) for index in range(count)]
+    for name, weight in imported().weights.items():
+        total = decode(combine([share[name] for share in shares]))
+        assert np.abs(total - weight).max() <= 2**-17
+
+
+def test_the_manifest_says_what_was_packaged() -> None:
+    made = package(Parties(3), version=9)
+    manifest = Manifest.from_bytes(made.manifest.to_bytes())
+    assert (manifest.name, manifest.version, manifest.owner, manifest.parties) == ("digits", 9, OWNER, 3)
+    assert (manifest.inputs, manifest.outputs, manifest.graph_digest) == (GRAPH.inputs, GRAPH.outputs, GRAPH.digest)
+    assert (manifest.frac_bits, manifest.input_limit) == (16, 2**15)
+
+
+def test_two_packages_share_nothing() -> None:
+    parties = Parties(2)
+    first, second = package(parties), package(parties)
+    assert first.manifest.hash != second.manifest.hash
+    assert not set(first.manifest.share_commitments) & set(second.manifest.share_commitments)
+    assert not np.array_equal(open_share(parties, first, 0)["w"], open_share(parties, second, 0)["w"])
+
+
+def test_a_share_opens_only_at_its_party_and_under_its_manifest() -> None:
+    parties = Parties(2)
+    made, other = package(parties), package(parties, version=2)
+    with pytest.raises(SealingFailed):
+        parties.keys[1].unseal(made.sealed_shares[0], sealed_model_context(made.manifest.hash, parties.addresses[0]))
+    with pytest.raises(SealingFailed):
+        parties.keys[0].unseal(made.sealed_shares[0], sealed_model_context(other.manifest.hash, parties.addresses[0]))
+
+
+def test_a_share_of_another_place_does_not_open_the_commitment() -> None:
+    parties = Parties(2)
+    made = package(parties)
+    plaintext = unseal(parties, made, 0)
+    first, second = parties.addresses
+    for manifest, index, address in [
+        (made.manifest, 1, first),
+        (made.manifest, 0, second),
+        (made.manifest, 2, first),
+        (made.manifest, -1, first),
+        (replace(made.manifest, version=2), 0, first),
+        (replace(made.manifest, name="other"), 0, first),
+        (replace(made.manifest, owner=second), 0, first),
+    ]:
+        with pytest.raises(ModelShareMismatch):
+            open_model_share(plaintext, manifest, GRAPH, index, address)
+
+
+@pytest.mark.parametrize("place", [0, 31, 32, 40, -1])
+def test_a_tampered_share(place: int) -> None:
+    parties = Parties(2)
+    made = package(parties)
+    plaintext = bytearray(unseal(parties, made, 0))
+    plaintext[place] ^= 1
+    with pytest.raises(ModelShareMismatch):
+        open_model_share(bytes(plaintext), made.manifest, GRAPH, 0, parties.addresses[0])
+
+
+@pytest.mark.parametrize("length", [0, 31, 32, 100])
+def test_a_truncated_share(length: int) -> None:
+    parties = Parties(2)
+    made = package(parties)
+    with pytest.raises((ModelShareMismatch, SealingFailed)):
+        open_model_share(unseal(parties, made, 0)[:length], made.manifest, GRAPH, 0, parties.addresses[0])
+
+
+@pytest.mark.parametrize(
+    "share",
+    [
+        b"no tensors",
+        encode_tensors({"w": np.zeros((8, 4), np.uint64)}),
+        encode_tensors({"w": np.zeros((4, 8), np.uint64), "b": np.zeros(4, np.uint64)}),
+        encode_tensors({name: np.zeros((4,), np.uint64) for name in ("w", "b", "c")}),
+    ],
+)
+def test_an_owner_that_commits_to_something_else(share: bytes) -> None:
+    """The commitment holds, and what it opens to is not a share of this graph."""
+    parties = Parties(2)
+    manifest, address, salt = package(parties).manifest, parties.addresses[0], bytes(32)
+    context = model_context(manifest.graph_digest, manifest.owner, manifest.name, manifest.version, address)
+    commitments = (share_commitment(salt, context, share), manifest.share_commitments[1])
+    with pytest.raises(ModelShareMismatch):
+        open_model_share(join_opening(salt, share), replace(manifest, share_commitments=commitments), GRAPH, 0, address)
+
+
+def test_another_graph() -> None:
+    parties = Parties(2)
+    made = package(parties)
+    other = replace(GRAPH, nodes=(GRAPH.nodes[0], replace(GRAPH.nodes[1], op="Sigmoid")))
+    with pytest.raises(CorruptModel):
+        open_model_share(unseal(parties, made, 0), made.manifest, other, 0, parties.addresses[0])
+
+
+@pytest.mark.parametrize("value", [2.0**15, -(2.0**15), 1e300, np.nan, np.inf])
+def test_a_weight_that_does_not_fit_is_named(value: float) -> None:
+    weights = {**imported().weights, "b": np.array([0.0, value, 0.0, 0.0])}
+    with pytest.raises(ModelRefused, match="'b'"):
+        package(Parties(2), ImportedModel(GRAPH, weights))
+
+
+def test_one_party_is_no_sharing() -> None:
+    with pytest.raises(ModelRefused):
+        package(Parties(1))

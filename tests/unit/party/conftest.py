@@ -1,0 +1,279 @@
+"""A small network: two parties without gRPC in front of them, a real dealer, real lanes, a registry in memory."""
+
+import asyncio
+import dataclasses
+import os
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pytest_asyncio
+
+from mpc_infer.chain.records import Block, ModelRecord, ModelStatus, PartySetRecord
+from mpc_infer.clock import SystemClock
+from mpc_infer.dealer.config import DealerConfig
+from mpc_infer.dealer.server import build as build_dealer
+from mpc_infer.errors import ModelNotFound
+from mpc_infer.evidence import merkle
+from mpc_infer.evidence.eip712 import ZERO_WORD, Delivery, Domain, JobRequest, ModelPublication, sign
+from mpc_infer.graph import Graph, Node, TensorSpec
+from mpc_infer.graph.onnx_import import ImportedModel
+from mpc_infer.identity.certs import CertificateAuthority
+from mpc_infer.identity.keystore import Keystore
+from mpc_infer.identity.signer import Signer
+from mpc_infer.identity.tls import TlsCredentials
+from mpc_infer.model.package import PartyKeys, package_model
+from mpc_infer.party.calls import InstallCall, OwnerSignature, RunCall
+from mpc_infer.party.config import PartyConfig
+from mpc_infer.party.server import wire
+from mpc_infer.party.state import PartyState
+from mpc_infer.sharing.commitment import fresh_salt, input_context, join_opening, share_commitment
+from mpc_infer.sharing.contexts import sealed_input_context
+from mpc_infer.sharing.fixed import decode, encode
+from mpc_infer.sharing.sealing import seal
+from mpc_infer.sharing.shares import split
+from mpc_infer.sharing.tensors import decode_tensors, encode_tensors
+
+PARTIES = 2
+PARTY_SET = bytes(range(32))
+RECEIPTS = Domain(31337, Signer.generate().address)
+MODELS = Domain(31337, Signer.generate().address)
+
+
+class MemoryRegistry:
+    """The registry's answers from dictionaries."""
+
+    def __init__(self) -> None:
+        self.receipt_domain, self.model_domain = RECEIPTS, MODELS
+        self.number = 100
+        self.members: tuple = ()
+        self.models: dict[bytes, ModelRecord] = {}
+        self.users: set[tuple[bytes, str]] = set()
+        self.reads = 0
+
+    def head(self) -> Block:
+        return Block(self.number, 1_700_000_000)
+
+    def model(self, model_hash, block=None) -> ModelRecord:
+        self.reads += 1
+        if model_hash not in self.models:
+            raise ModelNotFound("the registry has no such model")
+        return self.models[model_hash]
+
+    def may_use(self, model_hash, user, block=None) -> bool:
+        return (model_hash, user) in self.users
+
+    def party_set(self, party_set, block=None) -> PartySetRecord:
+        return PartySetRecord(party_set, self.members, len(self.members), 0)
+
+
+def imported() -> ImportedModel:
+    rng = np.random.default_rng(7)
+    graph = Graph(
+        inputs=(TensorSpec("x", (None, 4)),),
+        outputs=(TensorSpec("y", (None, 3)),),
+        weights=(TensorSpec("W", (4, 5)), TensorSpec("V", (5, 3))),
+        nodes=(
+            Node("first", "Linear", ("x", "W"), ("h",)),
+            Node("relu", "Relu", ("h",), ("r",)),
+            Node("second", "Linear", ("r", "V"), ("y",)),
+        ),
+    )
+    return ImportedModel(graph, {"W": rng.normal(size=(4, 5)), "V": rng.normal(size=(5, 3))})
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class World:
+    """Keys, configuration, a packaged model, and a data owner's side of a job."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.authority = CertificateAuthority.create("test network")
+        self.owner, self.coordinator = Signer.generate(), Signer.generate()
+        self.keystores = [self.keystore(f"party{index}", "party") for index in range(PARTIES)]
+        self.dealer = self.keystore("dealer", "dealer")
+        self.addresses = tuple(keystore.address for keystore in self.keystores)
+        self.registry = MemoryRegistry()
+        self.registry.members = self.addresses
+        self.imported = imported()
+        self.package = package_model(
+            self.imported,
+            name="test",
+            version=1,
+            owner=self.owner.address,
+            party_set=PARTY_SET,
+            parties=[PartyKeys(keystore.address, keystore.sealing_keys.public()) for keystore in self.keystores],
+        )
+        self.model_hash = self.package.manifest.hash
+        self.register(ModelStatus.ACTIVE)
+        self.registry.users.add((self.model_hash, self.owner.address))
+        self.dealer_port = 1
+        self.lane_ports = [free_port() for _ in range(PARTIES)]
+
+    def keystore(self, name: str, role: str) -> Keystore:
+        signer = Signer.generate()
+        issued = self.authority.issue(signer.address, role, ["127.0.0.1"], 1)
+        tls = TlsCredentials(self.authority.certificate_pem, *issued)
+        return Keystore.create(self.directory / name, signer=signer, tls=tls)
+
+    def register(self, status: ModelStatus, party_set: bytes = PARTY_SET) -> None:
+        record = ModelRecord(self.model_hash, self.owner.address, "test", 1, party_set, status, False)
+        self.registry.models[self.model_hash] = record
+
+    def config(self, index: int, **limits) -> PartyConfig:
+        lanes = [f"127.0.0.1:{port}" for port in self.lane_ports]
+        return PartyConfig.model_validate(
+            {
+                "party": {
+                    "index": index,
+                    "listen": "127.0.0.1:0",
+                    "keystore": self.directory / f"party{index}",
+                    "database": self.directory / f"party{index}.sqlite",
+                    "party_set": PARTY_SET.hex(),
+                    "lanes": [lanes[index]],
+                },
+                "peers": [
+                    {"index": other, "address": self.addresses[other], "lanes": [lanes[other]]}
+                    for other in range(PARTIES)
+                    if other != index
+                ],
+                "dealer": {
+                    "target": f"127.0.0.1:{self.dealer_port}",
+                    "address": self.dealer.address,
+                    "sealing_key_id": self.dealer.sealing_keys.public().key_id.hex(),
+                },
+                "coordinator": {"address": self.coordinator.address},
+                "chain": {
+                    "rpc_url": "http://127.0.0.1:1",
+                    "party_registry": "0x" + "11" * 20,
+                    "model_registry": MODELS.verifying_contract,
+                    "receipt_anchor": RECEIPTS.verifying_contract,
+                    "poll_s": 0.05,
+                },
+                "limits": limits,
+            }
+        )
+
+    def wired(self, index: int, **limits):
+        return wire(self.config(index, **limits), self.registry, SystemClock())
+
+    def install_call(self, index: int) -> InstallCall:
+        manifest = self.package.manifest
+        signature = sign(ModelPublication(manifest.hash), MODELS, self.owner)
+        return InstallCall(
+            manifest.to_bytes(),
+            self.package.graph.to_bytes(),
+            self.package.sealed_shares[index],
+            OwnerSignature(self.owner.address, signature),
+        )
+
+    def job(self, x=None, *, seconds: float = 30, result_key=None, session_id=None, lane=0, **changes) -> list[RunCall]:
+        """The calls that the parties get for one job. `changes` replace fields of the request before it is signed."""
+        x = np.ones((2, 4)) if x is None else x
+        shares = [encode_tensors({"x": share}) for share in split(encode(x), PARTIES)]
+        salts = [fresh_salt() for _ in shares]
+        job_id = changes.pop("job_id", os.urandom(32))
+        contexts = [input_context(job_id, self.model_hash, address) for address in self.addresses]
+        commitments = tuple(map(share_commitment, salts, contexts, shares))
+        request = JobRequest(
+            job_id=job_id,
+            model_hash=self.model_hash,
+            party_set=PARTY_SET,
+            input_root=merkle.root(commitments),
+            owner=self.owner.address,
+            delivery=Delivery.CLIENT if result_key else Delivery.COORDINATOR,
+            result_key=result_key.key_id if result_key else ZERO_WORD,
+            rows=len(x),
+            nonce=os.urandom(32),
+            deadline=SystemClock().now_ms() + int(1000 * seconds),
+        )
+        request = dataclasses.replace(request, **changes)
+        session_id = session_id or os.urandom(16)
+        return [
+            RunCall(
+                session_id,
+                lane,
+                b"",
+                self.registry.number,
+                request,
+                self.signed(request),
+                commitments,
+                self.sealed(index, job_id, salts[index], shares[index]),
+                result_key,
+            )
+            for index in range(PARTIES)
+        ]
+
+    def signed(self, request: JobRequest) -> OwnerSignature:
+        return OwnerSignature(self.owner.address, sign(request, RECEIPTS, self.owner))
+
+    def sealed(self, index: int, job_id: bytes, salt: bytes, share: bytes):
+        keystore = self.keystores[index]
+        context = sealed_input_context(job_id, self.model_hash, keystore.address)
+        return seal(join_opening(salt, share), keystore.sealing_keys.public(), context)
+
+    def expected(self, x):
+        weights = self.imported.weights
+        return np.maximum(x @ weights["W"], 0) @ weights["V"]
+
+    @staticmethod
+    def revealed(shares: list[bytes]):
+        return decode(sum(decode_tensors(share)["y"] for share in shares))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+@pytest.fixture
+async def party(world: World) -> AsyncIterator:
+    """One party that can check everything, with its model installed and no lane running."""
+    wired = world.wired(0)
+    await wired.view.start(PARTY_SET, world.addresses)
+    wired.party.state.move(PartyState.SERVING)
+    await wired.party.install(world.install_call(0))
+    yield wired
+    await wired.view.close()
+    wired.store.close()
+
+
+class Network:
+    """The parties with their lanes."""
+
+    def __init__(self, world: World, wired: list) -> None:
+        self.world, self.wired = world, wired
+        self.parties = [one.party for one in wired]
+
+    async def run(self, calls, *, return_exceptions: bool = False):
+        runs = (party.run(call) for party, call in zip(self.parties, calls, strict=True))
+        return await asyncio.gather(*runs, return_exceptions=return_exceptions)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def network(tmp_path_factory) -> AsyncIterator[Network]:
+    world = World(tmp_path_factory.mktemp("network"))
+    text = '[dealer]\nlisten = "127.0.0.1:0"\nkeystore = "dealer"\n'
+    (world.directory / "dealer.toml").write_text(text)
+    dealer = build_dealer(DealerConfig.load(world.directory / "dealer.toml"))
+    await dealer.start()
+    world.dealer_port = dealer.port
+    wired = [world.wired(index, step_s=5.0, kill_grace_s=1.0, max_material=2) for index in range(PARTIES)]
+    for index, one in enumerate(wired):
+        await one.view.start(PARTY_SET, world.addresses)
+        one.party.state.move(PartyState.SERVING)
+        await one.party.install(world.install_call(index))
+    await asyncio.gather(*(lane.start() for one in wired for lane in one.lanes))
+    yield Network(world, wired)
+    for one in wired:
+        await one.runner.close()
+        await one.view.close()
+        one.store.close()
+    await dealer.stop(0)

@@ -1,0 +1,160 @@
+"""The party's gRPC face over real mTLS: who may call, and what malformed messages get."""
+
+import dataclasses
+
+import pytest
+
+from mpc_infer import errors
+from mpc_infer.encoding import address_bytes
+from mpc_infer.identity.signer import Signer
+from mpc_infer.identity.tls import TlsCredentials
+from mpc_infer.party.server import build
+from mpc_infer.rpc.channel import open_channel
+from mpc_infer.rpc.messages import sealed_to, sealing_key_from, signature_to
+from mpc_infer.rpc.status import translated
+from mpc_infer.v1 import party_pb2, party_pb2_grpc
+
+TIMEOUT = 20
+
+
+@pytest.fixture
+async def server(party, world):
+    built = build(world.config(0), party)
+    await built.start()
+    yield built
+    await built.stop(0)
+
+
+@pytest.fixture
+async def call(server, world):
+    opened = []
+
+    async def caller(method, request, role="coordinator", address=None):
+        address = address or world.coordinator.address
+        issued = world.authority.issue(address, role, [], 1)
+        credentials = TlsCredentials(world.authority.certificate_pem, *issued)
+        channel = open_channel(f"127.0.0.1:{server.port}", credentials, peer=world.addresses[0])
+        opened.append(channel)
+        with translated("party 0"):
+            return await getattr(party_pb2_grpc.PartyServiceStub(channel), method)(request, timeout=TIMEOUT)
+
+    yield caller
+    for channel in opened:
+        await channel.close()
+
+
+def run_request(world):
+    one = world.job()[0]
+    return party_pb2.RunJobRequest(
+        session_id=one.session_id,
+        lane=0,
+        registry_block=one.registry_block,
+        job_request=one.request.to_words(),
+        owner_signature=signature_to(one.owner_signature.signer, one.owner_signature.signature),
+        input_commitments=one.input_commitments,
+        sealed_input=sealed_to(one.sealed_input),
+    )
+
+
+def install_request(world, **changes):
+    one = dataclasses.replace(world.install_call(0), **changes)
+    return party_pb2.InstallModelRequest(
+        manifest=one.manifest,
+        graph=one.graph,
+        sealed_share=sealed_to(one.sealed_share),
+        owner_signature=signature_to(one.owner_signature.signer, one.owner_signature.signature),
+    )
+
+
+async def test_a_party_says_who_it_is(call, world):
+    answer = await call("GetInfo", party_pb2.GetInfoRequest())
+    assert answer.info.address == address_bytes(world.addresses[0])
+    assert (answer.info.index, answer.lanes, list(answer.engines)) == (0, 1, ["crypten"])
+    assert answer.party_set == world.package.manifest.party_set_id
+    keys = [sealing_key_from(key).key_id for key in answer.info.sealing_keys]
+    assert keys == [key.key_id for key in world.keystores[0].sealing_keys.public_keys]
+
+
+@pytest.mark.parametrize("role", ["client", "party", "dealer", "operator"])
+@pytest.mark.parametrize("method", ["RunJob", "InstallModel", "SignRoot", "PrepareMaterial", "AbortSession"])
+async def test_only_the_coordinator_moves_a_party(call, world, role, method):
+    request = getattr(party_pb2, f"{method}Request")()
+    with pytest.raises(errors.NotPermitted):
+        await call(method, request, role=role)
+
+
+async def test_another_coordinator_is_refused(call, world):
+    with pytest.raises(errors.NotPermitted):
+        await call("RunJob", run_request(world), address=Signer.generate().address)
+
+
+async def test_a_model_is_installed_over_the_wire(call, world):
+    answer = await call("InstallModel", install_request(world))
+    assert answer.holding.signer == address_bytes(world.addresses[0])
+
+
+async def test_a_job_passes_the_checks_and_stops_at_the_lane_that_does_not_run(call, world):
+    with pytest.raises(errors.Unavailable, match="not running"):
+        await call("RunJob", run_request(world))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "error"),
+    [
+        ("session_id", b"short", errors.InvalidRequest),
+        ("session_id", b"", errors.InvalidRequest),
+        ("material_id", b"short", errors.InvalidRequest),
+        ("job_request", b"", errors.InvalidRequest),
+        ("job_request", bytes(319), errors.InvalidRequest),
+        ("job_request", b"\xff" * 320, errors.InvalidRequest),
+        ("input_commitments", [b"x"], errors.InvalidRequest),
+    ],
+)
+async def test_malformed_fields_are_refused(call, world, field, value, error):
+    request = run_request(world)
+    request.ClearField(field)
+    if isinstance(value, list):
+        getattr(request, field).extend(value)
+    else:
+        setattr(request, field, value)
+    with pytest.raises(error):
+        await call("RunJob", request)
+
+
+async def test_a_malformed_signature_is_refused(call, world):
+    request = run_request(world)
+    request.owner_signature.signature = b"x"
+    with pytest.raises(errors.BadSignature):
+        await call("RunJob", request)
+
+
+async def test_an_unknown_suite_is_refused(call, world):
+    request = run_request(world)
+    request.sealed_input.suite = 9
+    with pytest.raises(errors.InvalidRequest, match="suite 9"):
+        await call("RunJob", request)
+
+
+async def test_an_empty_request_is_refused(call):
+    for method in ("RunJob", "InstallModel", "PrepareMaterial", "AbortSession", "SignRoot"):
+        with pytest.raises(errors.Refused):
+            await call(method, getattr(party_pb2, f"{method}Request")())
+
+
+@pytest.mark.parametrize(
+    "digests", [[], [b"short"], [bytes(32), bytes(32)], [i.to_bytes(32, "big") for i in range(4097)]]
+)
+async def test_batches_that_make_no_sense_are_refused(call, digests):
+    with pytest.raises(errors.InvalidRequest):
+        await call("SignRoot", party_pb2.SignRootRequest(receipt_digests=digests))
+
+
+async def test_a_foreign_receipt_is_not_signed(call):
+    with pytest.raises(errors.ReceiptNotFound):
+        await call("SignRoot", party_pb2.SignRootRequest(receipt_digests=[bytes(32)]))
+
+
+async def test_an_abort_of_an_unknown_session_is_noted(call):
+    reason = "because\n" + "x" * 10_000
+    request = party_pb2.AbortSessionRequest(session_id=bytes(16), reason=reason)
+    assert await call("AbortSession", request) == party_pb2.AbortSessionResponse()
