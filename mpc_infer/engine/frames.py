@@ -63,11 +63,8 @@ class Header:
 
     def to_bytes(self) -> bytes:
         """64 bytes."""
-        if len(self.dims) > MAX_DIMS:
-            raise InternalError(f"an array of {len(self.dims)} axes does not fit a frame")
-        dims = self.dims + (0,) * (MAX_DIMS - len(self.dims))
-        return _HEADER.pack(
-            MAGIC, self.kind, self.sender, self.dtype, len(self.dims), self.session_id, self.step, *dims, self.length
+        return pack_header(
+            self.kind, self.sender, self.dtype, self.session_id, self.step, self.dims, self.length
         )
 
     @classmethod
@@ -84,6 +81,20 @@ class Header:
             return cls(Kind(kind), sender, ElementType(dtype), session_id, step, tuple(rest[:ndim]), rest[-1])
         except ValueError as error:
             raise UnexpectedFrame(f"a frame has an unknown kind {kind} or element type {dtype}") from error
+
+
+def pack_header(
+    kind: Kind, sender: int, dtype: ElementType, session_id: bytes, step: int, dims: tuple[int, ...], length: int
+) -> bytes:
+    """The 64 bytes of a header.
+
+    Raises:
+        InternalError: too many axes.
+    """
+    if len(dims) > MAX_DIMS:
+        raise InternalError(f"an array of {len(dims)} axes does not fit a frame")
+    unused = (0,) * (MAX_DIMS - len(dims))
+    return _HEADER.pack(MAGIC, kind, sender, dtype, len(dims), session_id, step, *dims, *unused, length)
 
 
 def encode_abort(error: BaseException) -> bytes:

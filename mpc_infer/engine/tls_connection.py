@@ -1,18 +1,21 @@
 """One TLS connection to one peer: frames in, frames out, never blocking."""
 
+import os
 import select
+import time
 import ssl
 from collections import deque
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from mpc_infer.engine.frames import HEADER_BYTES, MAX_REASON, ElementType, Header, Kind, decode_abort
+from mpc_infer.engine.frames import HEADER_BYTES, MAX_REASON, ElementType, Header, Kind, decode_abort, pack_header
 from mpc_infer.errors import PeerFailed, UnexpectedFrame
 
 READ_BYTES = 1 << 20
+SPIN_SECONDS = 50e-6
+"""How long a party asks again and again before it sleeps: waking up costs more than most answers take."""
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(NamedTuple):
     """The one frame that may come next, apart from an ABORT."""
 
     kind: Kind
@@ -22,6 +25,12 @@ class Expected:
     dims: tuple[int, ...]
     max_length: int
     exact_length: bool
+
+    def head(self, peer: int) -> bytes:
+        """The header that this peer must send, when the length is known."""
+        return pack_header(
+            self.kind, peer, self.dtype, self.session_id, self.step, self.dims, self.max_length
+        )
 
     def check(self, header: Header, peer: int) -> None:
         """Compare a header, before a byte of its payload is read.
@@ -66,9 +75,12 @@ class Connection:
         self._expected: Expected | None = None
         self._session_id = b""
         self._header: Header | None = None
+        self._due = b""
         self._buffer = bytearray(HEADER_BYTES)
         self._filled = 0
         self._complete = False
+        self._poller = select.poll()
+        self._poller.register(sock, select.POLLIN)
 
     def fileno(self) -> int:
         """For poll."""
@@ -106,16 +118,33 @@ class Connection:
         """Append a whole frame to what is to be sent."""
         self._outgoing.append(memoryview(frame))
 
+    def wait(self, milliseconds: float) -> bool:
+        """Wait until something comes, when nothing is left to be sent. False: nothing did.
+
+        Between two questions the processor is offered to whoever wants it, who may be the peer.
+        """
+        limit = time.monotonic() + SPIN_SECONDS
+        while time.monotonic() < limit:
+            if self._poller.poll(0):
+                return True
+            os.sched_yield()
+        return bool(self._poller.poll(milliseconds))
+
     def expect(self, expected: Expected) -> None:
         """Name the next frame. The one before must have been taken."""
         self._expected = expected
         self._session_id = expected.session_id
+        if expected.exact_length and self._filled == 0:
+            # Header and payload are read together: the header must be exactly this one, or an ABORT's.
+            self._due = expected.head(self.peer)
+            self._buffer = bytearray(HEADER_BYTES + expected.max_length)
 
-    def take(self) -> bytearray:
+    def take(self) -> memoryview:
         """The payload of the frame that is complete. What follows waits until it is expected, unless it is an ABORT."""
-        payload = self._buffer
+        payload = memoryview(self._buffer)[HEADER_BYTES if self._due else 0 :]
         self._expected = None
         self._header = None
+        self._due = b""
         self._buffer = bytearray(HEADER_BYTES)
         self._filled = 0
         self._complete = False
@@ -177,7 +206,9 @@ class Connection:
         while not self._complete:
             if self._filled < len(self._buffer) and not self._read_some():
                 return
-            if self._filled == len(self._buffer):
+            if self._due and self._filled >= HEADER_BYTES:
+                self._advance_due()
+            if self._filled == len(self._buffer) and not self._complete:
                 self._advance_frame()
                 if self._held:
                     return
@@ -196,6 +227,18 @@ class Connection:
             raise PeerFailed(f"party {self.peer} closed the connection", party=self.peer)
         self._filled += count
         return True
+
+    def _advance_due(self) -> None:
+        # The frame that was due is read to its end. Any other one is read as if nothing had been known about it.
+        if self._buffer.startswith(self._due):
+            self._complete = self._filled == len(self._buffer)
+            return
+        self._due = b""
+        header, rest = Header.from_bytes(self._buffer[:HEADER_BYTES]), self._buffer[HEADER_BYTES : self._filled]
+        self._header = self._check_header(header)
+        self._buffer = bytearray(header.length)
+        self._buffer[: len(rest)] = rest[: header.length]
+        self._filled = min(len(rest), header.length)
 
     def _advance_frame(self) -> None:
         if self._header is None:

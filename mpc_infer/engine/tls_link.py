@@ -8,7 +8,7 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,10 @@ from mpc_infer.ids import Address
 MAX_FRAME_BYTES = 1 << 30
 CANCEL_CHECK_SECONDS = 0.1
 ABORT_SECONDS = 0.2
+JOINED_BYTES = 1 << 14
+"""Up to one TLS record, header and payload are copied together; larger payloads are sent from where they lie."""
+
+Buffer = bytes | bytearray | memoryview
 _TYPES = {np.dtype(np.uint64): ElementType.UINT64, np.dtype(np.int64): ElementType.INT64}
 
 
@@ -111,9 +115,9 @@ class TlsLink:
         """One round of arrays of the same type and shape (see `Link.exchange`)."""
         array = np.asarray(array, order="C")
         expected = self._expect_array(array)
-        header = Header(Kind.DATA, self.rank, expected.dtype, self._session_id, self._step, array.shape, array.nbytes)
-        frame = b"".join((header.to_bytes(), _bytes_of(array)))
-        received = self._round(dict.fromkeys(self._meeting.connections, frame), expected)
+        head, payload = expected.head(self.rank), _bytes_of(array)
+        pieces = (head, payload) if array.nbytes > JOINED_BYTES else (b"".join((head, payload)),)
+        received = self._round(dict.fromkeys(self._meeting.connections, pieces), expected)
         return [
             array if peer == self.rank else np.frombuffer(received[peer], dtype=array.dtype).reshape(array.shape)
             for peer in range(self.size)
@@ -124,7 +128,7 @@ class TlsLink:
         if max(map(len, messages)) > max_bytes:
             raise MessageTooLarge(f"a message among parties is longer than {max_bytes} bytes")
         expected = Expected(Kind.DATA, self._session_id, self._step, ElementType.BYTES, (), max_bytes, False)
-        frames = {peer: self._bytes_frame(Kind.DATA, messages[peer]) for peer in self._meeting.connections}
+        frames = {peer: (self._bytes_frame(Kind.DATA, messages[peer]),) for peer in self._meeting.connections}
         received = self._round(frames, expected)
         return [messages[peer] if peer == self.rank else bytes(received[peer]) for peer in range(self.size)]
 
@@ -179,17 +183,18 @@ class TlsLink:
             self._meeting.advance()
         self._meeting.settle()
 
-    def _round(self, frames: dict[int, bytes], expected: Expected) -> dict[int, bytearray]:
+    def _round(self, frames: Mapping[int, Sequence[Buffer]], expected: Expected) -> dict[int, memoryview]:
         if not self._session_id:
             raise InternalError("a round outside a session")
         for peer, connection in self._meeting.connections.items():
             connection.expect(expected)
-            connection.queue(frames[peer])
+            for piece in frames[peer]:
+                connection.queue(piece)
         self._guard(self._pump)
         received = {peer: connection.take() for peer, connection in self._meeting.connections.items()}
         self._step += 1
         self._counters.rounds += 1
-        self._counters.bytes_sent += sum(map(len, frames.values()))
+        self._counters.bytes_sent += sum(len(piece) for pieces in frames.values() for piece in pieces)
         self._counters.bytes_received += sum(HEADER_BYTES + len(payload) for payload in received.values())
         return received
 
@@ -213,13 +218,26 @@ class TlsLink:
     def _wait(self, pending: list[Connection], limit: float) -> None:
         if any(connection.buffered for connection in pending):
             return
+        if len(pending) == 1 and pending[0].sent:
+            self._wait_for(pending[0], limit)
+        else:
+            self._wait_for_any(pending, limit)
+
+    def _wait_for(self, connection: Connection, limit: float) -> None:
+        while not connection.wait(self._slice_ms(limit)):
+            self._check_wait([connection], limit)
+
+    def _wait_for_any(self, pending: list[Connection], limit: float) -> None:
         poller = select.poll()
         for connection in pending:
             poller.register(connection.fileno(), connection.wants)
         while not poller.poll(self._slice_ms(limit)):
-            self._check_cancelled()
-            if time.monotonic() >= limit:
-                raise _timeout(pending, self._step)
+            self._check_wait(pending, limit)
+
+    def _check_wait(self, pending: list[Connection], limit: float) -> None:
+        self._check_cancelled()
+        if time.monotonic() >= limit:
+            raise _timeout(pending, self._step)
 
     def _slice_ms(self, limit: float) -> float:
         remaining = limit - time.monotonic()
