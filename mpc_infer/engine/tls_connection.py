@@ -3,14 +3,13 @@
 import os
 import select
 import time
-import ssl
 from collections import deque
 from typing import NamedTuple
 
 from mpc_infer.engine.frames import HEADER_BYTES, MAX_REASON, ElementType, Header, Kind, decode_abort, pack_header
+from mpc_infer.engine.tls_pipe import TlsPipe
 from mpc_infer.errors import PeerFailed, UnexpectedFrame
 
-READ_BYTES = 1 << 20
 SPIN_SECONDS = 50e-6
 """How long a party asks again and again before it sleeps: waking up costs more than most answers take."""
 
@@ -58,20 +57,18 @@ class Connection:
     """The state of one socket. The owner polls `wants` and calls `advance`.
 
     Args:
-        sock: a TLS socket after its handshake, non-blocking.
+        pipe: after its handshake.
         peer: whose certificate it is.
 
     Attributes:
         aborted: whether the peer has said that the session is over.
     """
 
-    def __init__(self, sock: ssl.SSLSocket, peer: int) -> None:
+    def __init__(self, pipe: TlsPipe, peer: int) -> None:
         self.peer = peer
         self.aborted = False
-        self._sock = sock
+        self._pipe = pipe
         self._outgoing: deque[memoryview] = deque()
-        self._read_wants = select.POLLIN
-        self._write_wants = 0
         self._expected: Expected | None = None
         self._session_id = b""
         self._header: Header | None = None
@@ -79,17 +76,15 @@ class Connection:
         self._buffer = bytearray(HEADER_BYTES)
         self._filled = 0
         self._complete = False
-        self._poller = select.poll()
-        self._poller.register(sock, select.POLLIN)
 
     def fileno(self) -> int:
         """For poll."""
-        return self._sock.fileno()
+        return self._pipe.fileno()
 
     @property
     def sent(self) -> bool:
         """Whether everything queued has been handed to the kernel."""
-        return not self._outgoing
+        return not self._outgoing and not self._pipe.sending
 
     @property
     def received(self) -> bool:
@@ -99,20 +94,20 @@ class Connection:
     @property
     def done(self) -> bool:
         """Whether nothing is left to do in this step."""
-        return self._complete and not self._outgoing
+        return self._complete and self.sent
 
     @property
     def wants(self) -> int:
         """Poll events that would let `advance` make progress."""
-        reading = 0 if self._complete or self._held else self._read_wants
-        return reading | (self._write_wants if self._outgoing else 0)
+        reading = 0 if self._complete or self._held else select.POLLIN
+        return reading | (0 if self.sent else select.POLLOUT)
 
     @property
     def buffered(self) -> bool:
         """Whether bytes wait here or inside TLS, where poll does not see them."""
         if self._complete or self._held:
             return False
-        return self._filled == len(self._buffer) or self._sock.pending() > 0
+        return self._filled == len(self._buffer) or self._pipe.buffered
 
     def queue(self, frame: bytes | bytearray | memoryview) -> None:
         """Append a whole frame to what is to be sent."""
@@ -125,10 +120,10 @@ class Connection:
         """
         limit = time.monotonic() + SPIN_SECONDS
         while time.monotonic() < limit:
-            if self._poller.poll(0):
+            if self._pipe.wait(0):
                 return True
             os.sched_yield()
-        return bool(self._poller.poll(milliseconds))
+        return self._pipe.wait(milliseconds)
 
     def expect(self, expected: Expected) -> None:
         """Name the next frame. The one before must have been taken."""
@@ -158,11 +153,13 @@ class Connection:
             UnexpectedFrame: another frame came than the expected one.
             SessionAborted: the peer sent an ABORT; this is its reason.
         """
+        # A peer that has gone may have said why: that is read before it is told that nothing can be sent any more.
+        alive = self.sent or self.flush()
         try:
-            if self._outgoing:
-                self._send()
             if not self._complete:
                 self._receive()
+            if not alive:
+                self._send()
         except OSError as error:
             raise PeerFailed(f"the connection to party {self.peer} broke: {error}", party=self.peer) from error
 
@@ -176,26 +173,14 @@ class Connection:
 
     def close(self) -> None:
         """Close the socket. Never raises."""
-        try:
-            self._sock.close()
-        except OSError:
-            return
+        self._pipe.close()
 
     def _send(self) -> None:
-        while self._outgoing:
-            view = self._outgoing[0]
-            try:
-                count = self._sock.send(view)
-            except ssl.SSLWantWriteError:
-                self._write_wants = select.POLLOUT
-                return
-            except ssl.SSLWantReadError:
-                self._write_wants = select.POLLIN
-                return
-            if count == len(view):
-                self._outgoing.popleft()
-            else:
-                self._outgoing[0] = view[count:]
+        while self._pipe.flush() and self._outgoing:
+            view = self._outgoing.popleft()
+            count = self._pipe.send(view)
+            if count < len(view):
+                self._outgoing.appendleft(view[count:])
 
     @property
     def _held(self) -> bool:
@@ -214,19 +199,12 @@ class Connection:
                     return
 
     def _read_some(self) -> bool:
-        window = memoryview(self._buffer)[self._filled : self._filled + READ_BYTES]
         try:
-            count = self._sock.recv_into(window)
-        except ssl.SSLWantReadError:
-            self._read_wants = select.POLLIN
-            return False
-        except ssl.SSLWantWriteError:
-            self._read_wants = select.POLLOUT
-            return False
-        if count == 0:
-            raise PeerFailed(f"party {self.peer} closed the connection", party=self.peer)
+            count = self._pipe.receive_into(memoryview(self._buffer)[self._filled :])
+        except EOFError as error:
+            raise PeerFailed(f"party {self.peer} closed the connection", party=self.peer) from error
         self._filled += count
-        return True
+        return count > 0
 
     def _advance_due(self) -> None:
         # The frame that was due is read to its end. Any other one is read as if nothing had been known about it.

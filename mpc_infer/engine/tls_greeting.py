@@ -6,6 +6,8 @@ import socket
 import ssl
 import time
 
+from mpc_infer.engine.tls_pipe import TlsPipe
+
 # A stranger that connects and says nothing holds one of a few places, for this long.
 GREETING_SECONDS = 5.0
 _IN_PROGRESS = (0, errno.EINPROGRESS, errno.EALREADY)
@@ -25,10 +27,10 @@ class Greeting:
         self.peer = peer
         self.wants = select.POLLOUT if peer is not None else select.POLLIN
         self.expires = time.monotonic() + GREETING_SECONDS
-        self._plain: socket.socket | None = sock
-        self._sock: socket.socket = sock
+        self._sock = sock
         self._context = context
         self._hostname = hostname
+        self._pipe: TlsPipe | None = None
 
     @classmethod
     def dial(cls, target: tuple[str, int], context: ssl.SSLContext, peer: int, hostname: str) -> "Greeting":
@@ -50,25 +52,22 @@ class Greeting:
         """For poll."""
         return self._sock.fileno()
 
-    def advance(self) -> ssl.SSLSocket | None:
-        """Go on with the handshake; the socket when it is complete.
+    def advance(self) -> TlsPipe | None:
+        """Go on with the handshake; the connection when it is complete.
 
         Raises:
             OSError: it failed, or took too long.
         """
         if time.monotonic() > self.expires:
             raise TimeoutError("the handshake took too long")
+        if self._pipe is None:
+            self._pipe = self._wrap()
         try:
-            if self._plain is not None:
-                self._wrap(self._plain)
-            if isinstance(self._sock, ssl.SSLSocket):
-                self._sock.do_handshake()
-                return self._sock
-        except ssl.SSLWantReadError:
-            self.wants = select.POLLIN
-        except ssl.SSLWantWriteError:
-            self.wants = select.POLLOUT
-        return None
+            done = self._pipe.shake_hands()
+        except EOFError as error:
+            raise ConnectionError("the peer hung up during the handshake") from error
+        self.wants = select.POLLIN | (select.POLLOUT if self._pipe.sending else 0)
+        return self._pipe if done else None
 
     def close(self) -> None:
         """Give up. Never raises."""
@@ -77,15 +76,9 @@ class Greeting:
         except OSError:
             return
 
-    def _wrap(self, plain: socket.socket) -> None:
-        code = plain.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    def _wrap(self) -> TlsPipe:
+        code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             raise OSError(code, "cannot connect")
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._sock = self._context.wrap_socket(
-            plain,
-            server_side=self.peer is None,
-            do_handshake_on_connect=False,
-            server_hostname=self._hostname,
-        )
-        self._plain = None
+        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return TlsPipe(self._sock, self._context, server_side=self.peer is None, hostname=self._hostname)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from mpc_infer.engine.frames import ElementType, Header, Kind
 from mpc_infer.engine.tls_connection import Connection, Expected
 from mpc_infer.engine.tls_greeting import Greeting
+from mpc_infer.engine.tls_pipe import TlsPipe
 from mpc_infer.errors import NotAuthenticated, SessionAborted
 from mpc_infer.identity.certs import identity_host, peer_identity
 from mpc_infer.ids import Address
@@ -129,29 +130,29 @@ class Meeting:
 
     def _advance_greeting(self, greeting: Greeting) -> None:
         try:
-            sock = greeting.advance()
-            if sock is not None:
+            pipe = greeting.advance()
+            if pipe is not None:
                 self._greetings.remove(greeting)
-                self._adopt(sock, greeting.peer)
+                self._adopt(pipe, greeting.peer)
         except (OSError, NotAuthenticated) as error:
             _log.debug("greeting failed", reason=str(error), party=greeting.peer)
             self._drop_greetings(lambda other: other is greeting)
             greeting.close()
             self._redial(greeting.peer)
 
-    def _adopt(self, sock: ssl.SSLSocket, dialled: int | None) -> None:
-        peer = self._identify(sock)
+    def _adopt(self, pipe: TlsPipe, dialled: int | None) -> None:
+        peer = self._identify(pipe)
         if (dialled is None and peer <= self.rank) or (dialled is not None and peer != dialled):
             raise NotAuthenticated(f"party {peer} came where it does not belong", party=peer)
         self._met.discard(peer)
         former = self.connections.pop(peer, None)
         if former is not None:
             former.close()
-        self.connections[peer] = Connection(sock, peer)
+        self.connections[peer] = Connection(pipe, peer)
         self._greet(self.connections[peer])
 
-    def _identify(self, sock: ssl.SSLSocket) -> int:
-        certificate = sock.getpeercert(binary_form=True)
+    def _identify(self, pipe: TlsPipe) -> int:
+        certificate = pipe.certificate
         if certificate is None:
             raise NotAuthenticated("a peer showed no certificate")
         peer = peer_identity(certificate)
