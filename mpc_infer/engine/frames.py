@@ -31,6 +31,7 @@ MAX_PARTIES = 255
 NO_PARTY = 255
 _HEADER = struct.Struct("<4sBBBB16sI7IQ")
 HEADER_BYTES = _HEADER.size
+_SENDER_AT = 5
 
 
 class Kind(IntEnum):
@@ -95,6 +96,11 @@ def pack_header(
         raise InternalError(f"an array of {len(dims)} axes does not fit a frame")
     unused = (0,) * (MAX_DIMS - len(dims))
     return _HEADER.pack(MAGIC, kind, sender, dtype, len(dims), session_id, step, *dims, *unused, length)
+
+
+def with_sender(head: bytes, sender: int) -> bytes:
+    """The same header from another party."""
+    return head[:_SENDER_AT] + bytes((sender,)) + head[_SENDER_AT + 1 :]
 
 
 def encode_abort(error: BaseException) -> bytes:

@@ -4,6 +4,7 @@ import os
 import select
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from mpc_infer.engine.frames import HEADER_BYTES, MAX_REASON, ElementType, Header, Kind, decode_abort, pack_header
@@ -113,6 +114,11 @@ class Connection:
         """Append a whole frame to what is to be sent."""
         self._outgoing.append(memoryview(frame))
 
+    def send(self, pieces: Sequence[bytes | memoryview]) -> None:
+        """Append a frame to what is to be sent, and send what can be. `advance` says when the peer has gone."""
+        self._outgoing.extend(map(memoryview, pieces))
+        self.flush()
+
     def wait(self, milliseconds: float) -> bool:
         """Wait until something comes, when nothing is left to be sent. False: nothing did.
 
@@ -125,20 +131,24 @@ class Connection:
             os.sched_yield()
         return self._pipe.wait(milliseconds)
 
-    def expect(self, expected: Expected) -> None:
-        """Name the next frame. The one before must have been taken."""
+    def expect(self, expected: Expected, head: bytes = b"") -> None:
+        """Name the next frame. The one before must have been taken.
+
+        Args:
+            head: the header that must come, where the length is known: then it is read together with the payload.
+        """
         self._expected = expected
         self._session_id = expected.session_id
-        if expected.exact_length and self._filled == 0:
-            # Header and payload are read together: the header must be exactly this one, or an ABORT's.
-            self._due = expected.head(self.peer)
+        if head and not self._filled:
+            self._due = head
             self._buffer = bytearray(HEADER_BYTES + expected.max_length)
 
-    def take(self) -> memoryview:
-        """The payload of the frame that is complete. What follows waits until it is expected, unless it is an ABORT."""
-        payload = memoryview(self._buffer)[HEADER_BYTES if self._due else 0 :]
-        self._expected = None
-        self._header = None
+    def take(self) -> tuple[bytearray, int]:
+        """The frame that is complete, and where its payload begins. What follows waits until it is expected, unless it
+        is an ABORT.
+        """
+        payload = self._buffer, (HEADER_BYTES if self._due else 0)
+        self._expected = self._header = None
         self._due = b""
         self._buffer = bytearray(HEADER_BYTES)
         self._filled = 0

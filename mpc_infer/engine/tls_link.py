@@ -8,12 +8,12 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from mpc_infer.engine.frames import HEADER_BYTES, ElementType, Header, Kind, encode_abort
+from mpc_infer.engine.frames import HEADER_BYTES, ElementType, Header, Kind, encode_abort, with_sender
 from mpc_infer.engine.link import Array, Counters
 from mpc_infer.engine.tls_connection import Connection, Expected
 from mpc_infer.engine.tls_meeting import Meeting
@@ -26,8 +26,6 @@ CANCEL_CHECK_SECONDS = 0.1
 ABORT_SECONDS = 0.2
 JOINED_BYTES = 1 << 14
 """Up to one TLS record, header and payload are copied together; larger payloads are sent from where they lie."""
-
-Buffer = bytes | bytearray | memoryview
 _TYPES = {np.dtype(np.uint64): ElementType.UINT64, np.dtype(np.int64): ElementType.INT64}
 
 
@@ -117,20 +115,30 @@ class TlsLink:
         expected = self._expect_array(array)
         head, payload = expected.head(self.rank), _bytes_of(array)
         pieces = (head, payload) if array.nbytes > JOINED_BYTES else (b"".join((head, payload)),)
-        received = self._round(dict.fromkeys(self._meeting.connections, pieces), expected)
+        for peer, connection in self._meeting.connections.items():
+            connection.expect(expected, with_sender(head, peer))
+            connection.send(pieces)
+        frames = self._round(len(self._meeting.connections) * (HEADER_BYTES + array.nbytes))
+        shape, dtype = array.shape, array.dtype
         return [
-            array if peer == self.rank else np.frombuffer(received[peer], dtype=array.dtype).reshape(array.shape)
-            for peer in range(self.size)
+            np.ndarray(shape, dtype, *frames[peer]) if peer in frames else array for peer in range(self.size)
         ]
 
     def exchange_bytes(self, messages: Sequence[bytes], *, max_bytes: int) -> list[bytes]:
         """One round of messages (see `Link.exchange_bytes`)."""
+        if not self._session_id:
+            raise InternalError("a round outside a session")
         if max(map(len, messages)) > max_bytes:
             raise MessageTooLarge(f"a message among parties is longer than {max_bytes} bytes")
         expected = Expected(Kind.DATA, self._session_id, self._step, ElementType.BYTES, (), max_bytes, False)
-        frames = {peer: (self._bytes_frame(Kind.DATA, messages[peer]),) for peer in self._meeting.connections}
-        received = self._round(frames, expected)
-        return [messages[peer] if peer == self.rank else bytes(received[peer]) for peer in range(self.size)]
+        total = 0
+        for peer, connection in self._meeting.connections.items():
+            frame = self._bytes_frame(Kind.DATA, messages[peer])
+            connection.expect(expected)
+            connection.send((frame,))
+            total += len(frame)
+        frames = self._round(total)
+        return [bytes(frames[peer][0]) if peer in frames else messages[peer] for peer in range(self.size)]
 
     def abort(self, error: BaseException) -> None:
         """Send everybody an ABORT, as far as that goes without waiting, and drop all connections. Never raises."""
@@ -153,6 +161,8 @@ class TlsLink:
         self._listener.close()
 
     def _expect_array(self, array: Array) -> Expected:
+        if not self._session_id:
+            raise InternalError("a round outside a session")
         if array.dtype not in _TYPES:
             raise InternalError(f"arrays of {array.dtype} do not travel between parties")
         if array.nbytes > self._config.max_frame_bytes:
@@ -183,26 +193,20 @@ class TlsLink:
             self._meeting.advance()
         self._meeting.settle()
 
-    def _round(self, frames: Mapping[int, Sequence[Buffer]], expected: Expected) -> dict[int, memoryview]:
-        if not self._session_id:
-            raise InternalError("a round outside a session")
-        for peer, connection in self._meeting.connections.items():
-            connection.expect(expected)
-            for piece in frames[peer]:
-                connection.queue(piece)
+    def _round(self, sent: int) -> dict[int, tuple[bytearray, int]]:
         self._guard(self._pump)
-        received = {peer: connection.take() for peer, connection in self._meeting.connections.items()}
+        frames = {peer: connection.take() for peer, connection in self._meeting.connections.items()}
+        counters = self._counters
         self._step += 1
-        self._counters.rounds += 1
-        self._counters.bytes_sent += sum(len(piece) for pieces in frames.values() for piece in pieces)
-        self._counters.bytes_received += sum(HEADER_BYTES + len(payload) for payload in received.values())
-        return received
+        counters.rounds += 1
+        counters.bytes_sent += sent
+        for buffer, start in frames.values():
+            counters.bytes_received += len(buffer) if start else HEADER_BYTES + len(buffer)
+        return frames
 
     def _pump(self) -> None:
         limit = self._limit()
         pending = list(self._meeting.connections.values())
-        for connection in pending:
-            connection.flush()
         while pending:
             self._wait(pending, limit)
             self._advance(pending)
@@ -271,7 +275,7 @@ class TlsLink:
 
 
 def _bytes_of(array: Array) -> memoryview:
-    return array.reshape(-1).view(np.uint8).data
+    return memoryview(array).cast("B") if array.size and array.ndim else memoryview(array.tobytes())
 
 
 def _listen(address: tuple[str, int]) -> socket.socket:
