@@ -93,6 +93,10 @@ def _add(node: Node, operands: Sequence[_Signed], frac_bits: int) -> _Signed:
     return operands[0] + operands[1]
 
 
+def _sub(node: Node, operands: Sequence[_Signed], frac_bits: int) -> _Signed:
+    return operands[0] - operands[1]
+
+
 def _relu(node: Node, operands: Sequence[_Signed], frac_bits: int) -> _Signed:
     return np.maximum(operands[0], 0)
 
@@ -101,6 +105,46 @@ def _sigmoid(node: Node, operands: Sequence[_Signed], frac_bits: int) -> _Signed
     reals = decode(operands[0].view(np.uint64), frac_bits=frac_bits)
     # tanh does not overflow where exp would.
     return _signed(encode(0.5 * (1.0 + np.tanh(0.5 * reals)), frac_bits=frac_bits))
+
+
+def _conv(node: Node, operands: Sequence[_Signed], frac_bits: int) -> _Signed:
+    patches = windows(node, operands[0], operands[1].shape[2:], fill=0)
+    groups, filters = int(str(node.attributes["group"])), operands[1].shape[0]
+    batch, channels, rows, columns = (*patches.shape[:2], *patches.shape[-2:])
+    flat = patches.reshape(batch, groups, channels // groups * patches.shape[2], rows * columns)
+    weight = operands[1].reshape(groups, filters // groups, flat.shape[2])
+    result = _product(node, weight, flat, frac_bits).reshape(batch, filters, rows, columns)
+    return result + operands[2][:, None, None] if len(operands) == 3 else result
+
+
+def _max_pool(node: Node, operands: Sequence[_Signed], frac_bits: int) -> _Signed:
+    lowest = int(np.iinfo(np.int64).min)
+    return np.asarray(windows(node, operands[0], _pair(node), fill=lowest).max(axis=2))
+
+
+def _average_pool(node: Node, operands: Sequence[_Signed], frac_bits: int) -> _Signed:
+    kernel = _pair(node)
+    sums = windows(node, operands[0], kernel, fill=0).sum(axis=2)
+    factor = round(2**frac_bits / (kernel[0] * kernel[1]))
+    _check_range(node, factor * float(np.abs(sums).max(initial=0)))
+    return np.asarray((sums * factor) >> frac_bits)
+
+
+def _pair(node: Node) -> tuple[int, ...]:
+    kernel = node.attributes["kernel"]
+    return kernel if isinstance(kernel, tuple) else (kernel,)
+
+
+def windows(node: Node, image: _Signed, kernel: tuple[int, ...], *, fill: int) -> _Signed:
+    """The windows of a convolution or pool: (batch, channels, places in a window, rows, columns)."""
+    (sh, sw), (dh, dw), pads = (node.attributes[key] for key in ("strides", "dilations", "pads"))  # type: ignore[misc]
+    top, left, bottom, right = pads  # type: ignore[misc]
+    padded = np.pad(image, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=fill)
+    reach = (dh * (kernel[0] - 1) + 1, dw * (kernel[1] - 1) + 1)
+    views = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(2, 3))
+    picked = views[:, :, ::sh, ::sw, ::dh, ::dw]
+    moved = picked.transpose(0, 1, 4, 5, 2, 3)
+    return np.ascontiguousarray(moved).reshape(*image.shape[:2], -1, *picked.shape[2:4])
 
 
 def _flatten(node: Node, operands: Sequence[_Signed], frac_bits: int) -> _Signed:
@@ -116,6 +160,10 @@ _OPERATORS: Mapping[str, Callable[[Node, Sequence[_Signed], int], _Signed]] = {
     "Linear": _linear,
     "MatMul": _matmul,
     "Add": _add,
+    "Sub": _sub,
+    "Conv": _conv,
+    "MaxPool": _max_pool,
+    "AveragePool": _average_pool,
     "Relu": _relu,
     "Sigmoid": _sigmoid,
     "Flatten": _flatten,
