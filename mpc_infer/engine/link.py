@@ -1,6 +1,6 @@
 """What a session needs of the network among the parties."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -49,8 +49,12 @@ class Link(Protocol):
             deadline: `time.monotonic()` seconds after which every wait of this session fails.
         """
 
-    def exchange(self, array: Array) -> list[Array]:
+    def exchange(self, array: Array, meanwhile: Callable[[], None] | None = None) -> list[Array]:
         """Send an array (int64 or uint64, C order) to all, and receive one of the same type and shape from each.
+
+        Args:
+            array: not to be changed before this returns.
+            meanwhile: called once while the peers' arrays are on their way.
 
         Returns:
             The parties' arrays by index, this party's own among them.

@@ -109,7 +109,7 @@ class TlsLink:
         self._session_id, self._deadline, self._step, self._counters = session_id, deadline, 0, Counters()
         self._guard(self._meet)
 
-    def exchange(self, array: Array) -> list[Array]:
+    def exchange(self, array: Array, meanwhile: Callable[[], None] | None = None) -> list[Array]:
         """One round of arrays of the same type and shape (see `Link.exchange`)."""
         array = np.asarray(array, order="C")
         expected = self._expect_array(array)
@@ -118,6 +118,8 @@ class TlsLink:
         for peer, connection in self._meeting.connections.items():
             connection.expect(expected, with_sender(head, peer))
             connection.send(pieces)
+        if meanwhile is not None:
+            meanwhile()
         frames = self._round(len(self._meeting.connections) * (HEADER_BYTES + array.nbytes))
         shape, dtype = array.shape, array.dtype
         return [

@@ -86,18 +86,41 @@ def _cut_patches(
     image: Words, out: Words, sh: int, sw: int, dh: int, dw: int, top: int, left: int, repeat: bool
 ) -> None:
     batch, channels, kh, kw, height, width = out.shape
+    columns = image.shape[3]
     for b in range(batch):
         for c in range(channels):
             for i in range(kh):
-                for y in range(height):
-                    row = _inside(y * sh - top, i, kh, dh, image.shape[2], repeat)
-                    if row < 0:
-                        continue
-                    for j in range(kw):
-                        for x in range(width):
-                            column = _inside(x * sw - left, j, kw, dw, image.shape[3], repeat)
-                            if column >= 0:
-                                out[b, c, i, j, y, x] = image[b, c, row, column]
+                for j in range(kw):
+                    # Window x has its pixel j inside the image for first <= x < last.
+                    first = max(0, -((j * dw - left) // sw))
+                    last = min(width, (columns - 1 + left - j * dw) // sw + 1)
+                    for y in range(height):
+                        row = _inside(y * sh - top, i, kh, dh, image.shape[2], repeat)
+                        if row >= 0:
+                            _cut_row(image[b, c, row], out[b, c, i, j, y], first, last, sw, j * dw - left)
+                            if repeat:
+                                _cut_edge(image[b, c, row], out[b, c, i, j, y], 0, first, sw, left, j, kw, dw)
+                                _cut_edge(image[b, c, row], out[b, c, i, j, y], last, width, sw, left, j, kw, dw)
+
+
+@kernel
+def _cut_row(pixels: Words, out: Words, first: int, last: int, sw: int, offset: int) -> None:
+    if sw == 1:
+        for x in range(first, last):
+            out[x] = pixels[x + offset]
+    else:
+        for x in range(first, last):
+            out[x] = pixels[x * sw + offset]
+
+
+@kernel
+def _cut_edge(
+    pixels: Words, out: Words, first: int, last: int, sw: int, left: int, j: int, kw: int, dw: int
+) -> None:
+    for x in range(max(first, 0), last):
+        column = _inside(x * sw - left, j, kw, dw, pixels.size, True)
+        if column >= 0:
+            out[x] = pixels[column]
 
 
 @kernel

@@ -81,20 +81,38 @@ def execute(program: Program, session: Session, inputs: Shares, link: Link) -> O
         SessionAborted: as the link.
     """
     _take_inputs(session, inputs)
-    before, transcript = link.counters.bytes_sent, Transcript()
+    before, opened = link.counters.bytes_sent, _Opened()
     for step, frame in enumerate(session.frames):
         for task in session.tasks[step]:
             task()
-        received = link.exchange(frame)
-        added = program.rounds[step].added
+        # The sum of the round before is hashed while this round's frames are on their way.
+        received = link.exchange(frame, opened.hash)
         for party, theirs in enumerate(received):
             if party != link.rank:
-                kernels.combine(frame, theirs, added)
-        transcript.add(step, frame.data)
+                kernels.combine(frame, theirs, program.rounds[step].added)
+        opened.add(step, frame)
     for task in session.tasks[-1]:
         task()
     outputs = {name: share.whole(shape) for name, share, shape in session.outputs}
-    return Outcome(outputs, transcript.digest(), len(session.frames), link.counters.bytes_sent - before)
+    opened.hash()
+    return Outcome(outputs, opened.transcript.digest(), len(session.frames), link.counters.bytes_sent - before)
+
+
+class _Opened:
+    """What was opened: appended to the transcript a round late."""
+
+    def __init__(self) -> None:
+        self.transcript = Transcript()
+        self._pending: tuple[int, Words] | None = None
+
+    def add(self, step: int, frame: Words) -> None:
+        self._pending = (step, frame)
+
+    def hash(self) -> None:
+        if self._pending is not None:
+            step, frame = self._pending
+            self.transcript.add(step, frame.data)
+            self._pending = None
 
 
 def _take_inputs(session: Session, inputs: Mapping[str, Words]) -> None:

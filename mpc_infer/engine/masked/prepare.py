@@ -12,7 +12,7 @@ from mpc_infer.engine.masked.model import MaskedModel
 from mpc_infer.engine.masked.prepare_linear import LINEAR
 from mpc_infer.engine.masked.prepare_views import prepare_view
 from mpc_infer.engine.masked.program import Program, Role
-from mpc_infer.engine.masked.state import Bits, Masked, Session, Shared, State, Weighed, Words
+from mpc_infer.engine.masked.state import Bits, Masked, Session, Shared, State, Weighed, Words, touched
 from mpc_infer.errors import PlanMismatch
 from mpc_infer.preprocessing.masked_layout import fat_tables, lean_tables
 from mpc_infer.preprocessing.masked_requests import FAT, MaskedRequest
@@ -67,7 +67,7 @@ def prepare(program: Program, model: MaskedModel, rank: int, parts: Sequence[Par
     Raises:
         PlanMismatch: the model is another one.
     """
-    frames = [np.zeros(each.words, dtype=np.uint64) for each in program.rounds]
+    frames = [touched((each.words,)) for each in program.rounds]
     session = Session(frames, [[] for _ in range(len(frames) + 1)])
     preparation = Preparation(program, model, rank == 0, session, [])
     for number, (request, given) in enumerate(zip(program.requests, parts, strict=True)):

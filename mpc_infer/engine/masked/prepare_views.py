@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mpc_infer.engine.masked.state import Masked, Shared, State, Words
+from mpc_infer.engine.masked.state import Masked, Shared, State, Words, touched
 from mpc_infer.preprocessing.masked_requests import Kind, MaskedRequest
 from mpc_infer.preprocessing.masked_views import apply_view, ring_word
 
@@ -27,7 +27,7 @@ def _masked(prep: "Preparation", number: int, request: MaskedRequest, inputs: Se
     mask = apply_view(request, known) if len(known) == len(inputs) else None
     if request.op == "reshape":
         return Masked(inputs[0].delta.reshape(request.shape), mask)
-    delta = np.zeros(request.shape, dtype=np.uint64)
+    delta = touched(request.shape)
     prep.at(number, lambda: _fill(request, inputs, delta))
     return Masked(delta, mask)
 

@@ -11,6 +11,13 @@ AddInto = Callable[[Words], None]
 """Adds, online, what a share has beside its base, into an array of the share's shape."""
 
 
+def touched(shape: tuple[int, ...]) -> Words:
+    """Zeros whose memory is there already: a page's first use costs more than what is computed on it."""
+    array = np.empty(shape, dtype=np.uint64)
+    array.fill(0)
+    return array
+
+
 @dataclass
 class Masked:
     """An opened value. ``delta`` is filled in its round; ``mask`` is this party's share of the mask, where it is needed."""
