@@ -24,7 +24,9 @@ class Op(StrEnum):
     ``Add(x, y)``: broadcasting, at least one of them computed.
     ``Sub(x, y)``: the same.
     ``Conv(x, W, b?)``, ``MaxPool(x)``, ``AveragePool(x)``: see :mod:`mpc_infer.graph.spatial`.
-    ``Relu(x)``, ``Sigmoid(x)``: elementwise.
+    ``Mul``, ``Max``, ``Min`` of (x, y): broadcasting, at least one of them computed.
+    ``Relu``, ``Abs``, ``Sigmoid``, ``Tanh``, ``Gelu``, ``Silu``, ``Softplus``, ``Exp``, ``Reciprocal``, ``Rsqrt`` of x.
+    ``LeakyRelu``, ``Clip``, ``Softmax``, ``LayerNorm``, ``ArgMax``, ``Transpose``: see :mod:`mpc_infer.graph.functions`.
     ``Flatten(x)``: attribute ``axis`` = 1: (batch, everything else).
     ``Reshape(x)``: attribute ``shape`` = (-1, sizes...), where -1 stands for the batch.
     """
@@ -37,7 +39,24 @@ class Op(StrEnum):
     MAX_POOL = "MaxPool"
     AVERAGE_POOL = "AveragePool"
     RELU = "Relu"
+    ABS = "Abs"
     SIGMOID = "Sigmoid"
+    TANH = "Tanh"
+    GELU = "Gelu"
+    SILU = "Silu"
+    SOFTPLUS = "Softplus"
+    EXP = "Exp"
+    RECIPROCAL = "Reciprocal"
+    RSQRT = "Rsqrt"
+    MUL = "Mul"
+    MAX = "Max"
+    MIN = "Min"
+    LEAKY_RELU = "LeakyRelu"
+    CLIP = "Clip"
+    SOFTMAX = "Softmax"
+    LAYER_NORM = "LayerNorm"
+    ARG_MAX = "ArgMax"
+    TRANSPOSE = "Transpose"
     FLATTEN = "Flatten"
     RESHAPE = "Reshape"
 

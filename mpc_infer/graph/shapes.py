@@ -8,6 +8,15 @@ operator works row by row and a graph runs for any number of rows. The rules say
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+from mpc_infer.graph.functions import (
+    UNARY,
+    FunctionError,
+    arg_max,
+    layer_norm,
+    over_last_axis,
+    transpose,
+    with_constants,
+)
 from mpc_infer.graph.spatial import WINDOW, WindowError, conv, pool
 
 Shape = tuple[int | None, ...]
@@ -109,16 +118,29 @@ def _reshape(inputs: Sequence[Shape], attributes: Attributes) -> Shape:
 
 Rule = Callable[[Sequence[Shape], Attributes], Shape]
 
+
+def _computed(rule: Rule) -> Rule:
+    return lambda inputs, attributes: rule([_want_computed(inputs[0]), *inputs[1:]], attributes)
+
+
 RULES: Mapping[str, tuple[frozenset[int], frozenset[str], Rule]] = {
     "Linear": (frozenset({2, 3}), frozenset(), _linear),
     "MatMul": (frozenset({2}), frozenset(), _matmul),
-    "Conv": (frozenset({2, 3}), WINDOW | {"group"}, conv),
-    "MaxPool": (frozenset({1}), WINDOW | {"kernel"}, pool),
-    "AveragePool": (frozenset({1}), WINDOW | {"kernel"}, pool),
+    "Conv": (frozenset({2, 3}), WINDOW | {"group"}, _computed(conv)),
+    "MaxPool": (frozenset({1}), WINDOW | {"kernel"}, _computed(pool)),
+    "AveragePool": (frozenset({1}), WINDOW | {"kernel"}, _computed(pool)),
     "Add": (frozenset({2}), frozenset(), _add),
     "Sub": (frozenset({2}), frozenset(), _add),
-    "Relu": (frozenset({1}), frozenset(), _same),
-    "Sigmoid": (frozenset({1}), frozenset(), _same),
+    **{op: (frozenset({1}), frozenset[str](), _same) for op in UNARY},
+    "Mul": (frozenset({2}), frozenset(), _add),
+    "Max": (frozenset({2}), frozenset(), _add),
+    "Min": (frozenset({2}), frozenset(), _add),
+    "LeakyRelu": (frozenset({1}), frozenset({"alpha"}), _computed(with_constants)),
+    "Clip": (frozenset({1}), frozenset({"low", "high"}), _computed(with_constants)),
+    "Softmax": (frozenset({1}), frozenset(), _computed(over_last_axis)),
+    "LayerNorm": (frozenset({3}), frozenset({"epsilon"}), _computed(layer_norm)),
+    "ArgMax": (frozenset({1}), frozenset(), _computed(arg_max)),
+    "Transpose": (frozenset({1}), frozenset({"perm"}), _computed(transpose)),
     "Flatten": (frozenset({1}), frozenset({"axis"}), _flatten),
     "Reshape": (frozenset({1}), frozenset({"shape"}), _reshape),
 }
@@ -138,7 +160,7 @@ def output_shape(op: str, inputs: Sequence[Shape], attributes: Attributes) -> Sh
         raise ShapeError(f"its attributes must be {sorted(names)}, not {sorted(attributes)}")
     try:
         shape = rule(inputs, attributes)
-    except WindowError as error:
+    except (WindowError, FunctionError) as error:
         raise ShapeError(str(error)) from error
     check_shape(shape)
     return shape

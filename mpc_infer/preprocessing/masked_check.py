@@ -4,10 +4,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from mpc_infer.errors import InvalidRequest
+from mpc_infer.preprocessing.masked_functions import FUNCTIONS
 from mpc_infer.preprocessing.masked_requests import FAT, LEAN, OPERATIONS, Kind, MaskedRequest, Shape
 
-MAX_TRUNCATION = 16
-"""Fractional bits that a truncation removes, at most: the bit that a wrap adds is kept in 16 bits."""
+MAX_TRUNCATION = 32
+"""Fractional bits that a truncation removes, at most: the bit that a wrap adds is kept in 32 bits."""
 
 
 def check_program(requests: Sequence[MaskedRequest]) -> None:
@@ -118,6 +119,12 @@ def _sum(request: MaskedRequest, shapes: list[Shape]) -> Shape:
     return _broadcast(request, shapes)
 
 
+def _shift(request: MaskedRequest, shapes: list[Shape]) -> Shape:
+    if not 0 <= request.params[2] < len(shapes[0]):
+        raise _Wrong("there is no such axis")
+    return shapes[0]
+
+
 def _reshape(request: MaskedRequest, shapes: list[Shape]) -> Shape:
     if math.prod(shapes[0]) != request.size:
         raise _Wrong(f"{shapes[0]} has another number of elements")
@@ -192,7 +199,16 @@ def _compare(request: MaskedRequest, shapes: list[Shape]) -> Shape:
 
 def _select(request: MaskedRequest, shapes: list[Shape]) -> Shape:
     if not 0 <= request.params[0] <= MAX_TRUNCATION or shapes[0] != shapes[1]:
-        raise _Wrong("it reads values of one shape and drops at most 16 bits")
+        raise _Wrong("it reads values of one shape and drops at most 32 bits")
+    return shapes[0]
+
+
+def _spline(request: MaskedRequest, shapes: list[Shape]) -> Shape:
+    bits, frac_bits, place, index, low, function = request.params
+    if not (0 <= bits <= MAX_TRUNCATION and 1 <= frac_bits <= 30 and 1 <= place <= 20 and 4 <= index <= 8):
+        raise _Wrong("its segments are too few, too many or too large")
+    if abs(low) > 1 << 31 or function not in range(len(FUNCTIONS)):
+        raise _Wrong("its function is unknown, or begins too far away")
     return shapes[0]
 
 
@@ -217,10 +233,11 @@ SHAPES: Mapping[str, Callable[[MaskedRequest, list[Shape]], Shape]] = {
     "compare": _compare,
     "flip": _same,
     "select": _select,
+    "spline": _spline,
     "bit": _bit,
     "sum": _sum,
     "scale": _same,
-    "shift": _same,
+    "shift": _shift,
     "reshape": _reshape,
     "permute": _permute,
     "slice": _slice,

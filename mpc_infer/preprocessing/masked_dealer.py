@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from mpc_infer.errors import InvalidRequest
 from mpc_infer.preprocessing import masked_kernels as kernels
 from mpc_infer.preprocessing.draws import material_stream
+from mpc_infer.preprocessing.masked_functions import FUNCTIONS, segment_cubics
 from mpc_infer.preprocessing.masked_layout import fat_tables, lean_tables
 from mpc_infer.preprocessing.masked_products import multiply_add, multiply_add_batch, multiply_add_groups
-from mpc_infer.preprocessing.masked_requests import FAT, MaskedRequest
+from mpc_infer.preprocessing.masked_requests import FAT, SPLINE_TERMS, MaskedRequest, lane_bits
 from mpc_infer.preprocessing.masked_views import VIEWS, apply_view, ring_word
 from mpc_infer.preprocessing.requests import words
 from mpc_infer.sharing.stream import SEED_BYTES, Stream
@@ -150,9 +151,13 @@ def _xor(arrays: Sequence[Words]) -> Words:
     return arrays[0]
 
 
-def _add_quarters(arrays: Sequence[Words]) -> Words:
-    # Four numbers of 16 bits to a word.
-    return sum_words([array.view(np.uint16) for array in arrays]).view(np.uint64)
+def lanes(words: Words, bits: int) -> NDArray[Any]:
+    """Words as the numbers of 16 or 32 bits that a truncation of so many bits needs."""
+    return words.view(np.uint16 if lane_bits(bits) == 16 else np.uint32)
+
+
+def _add_lanes(bits: int) -> "Combine":
+    return lambda arrays: sum_words([lanes(array, bits) for array in arrays]).view(np.uint64)
 
 
 def _local(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple[Value, list[Words]]:
@@ -206,8 +211,9 @@ def _matmul(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple
 
 
 def _truncate(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple[Value, list[Words]]:
-    parts = draws.others({0: sum_words, 1: _add_quarters})
-    kernels.shifted_left(inputs[0].reshape(-1), ring_word(request.params[0]), parts[0], parts[1].view(np.uint16))
+    bits = request.params[0]
+    parts = draws.others({0: sum_words, 1: _add_lanes(bits)})
+    kernels.shifted_left(inputs[0].reshape(-1), ring_word(bits), parts[0], lanes(parts[1], bits))
     return None, parts
 
 
@@ -247,8 +253,9 @@ def _bit_words(bits: NDArray[np.uint8], count: int) -> Words:
 def _select(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple[Value, list[Words]]:
     bits, layout = request.params
     mask, count = inputs[1].reshape(-1), request.size
-    parts = draws.others({0: sum_words, 1: sum_words if layout == FAT else _add_quarters, 2: _add_quarters})
-    small = parts[-1].view(np.uint16) if bits else np.empty(0, dtype=np.uint16)
+    small_parts = _add_lanes(bits)
+    parts = draws.others({0: sum_words, 1: sum_words if layout == FAT else small_parts, 2: small_parts})
+    small = lanes(parts[-1], bits) if bits else np.empty(0, dtype=np.uint16)
     if layout == FAT:
         chosen, sign = inputs[0]
         ones, many = parts[0].reshape(count, 23), parts[1].reshape(count, 24)
@@ -258,6 +265,16 @@ def _select(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple
     else:
         small = small[: 2 * count].reshape(2, -1)
         kernels.lean_terms_left(mask, ring_word(bits), inputs[0], parts[0].reshape(3, count), small)
+    return None, parts
+
+
+def _spline(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple[Value, list[Words]]:
+    bits, frac_bits, place, index, low, function = request.params
+    parts = draws.others(sum_words)
+    cubics = segment_cubics(function, frac_bits, place, index, low)
+    tables = parts[0].reshape(request.size, 1 << index, SPLINE_TERMS)
+    scale = float(1 << FUNCTIONS[function].scale_bits)
+    kernels.spline_left(inputs[0].reshape(-1), ring_word(bits), ring_word(place), cubics, scale, tables)
     return None, parts
 
 
@@ -287,6 +304,7 @@ STEPS: Mapping[str, Step] = {
     "compare": _compare,
     "flip": _flip,
     "select": _select,
+    "spline": _spline,
     "bit": _bit,
 }
 """What the dealer does for each operation that is not a linear map or a weight."""

@@ -13,6 +13,8 @@ Words = NDArray[np.uint64]
 Halves = NDArray[np.uint32]
 Quarters = NDArray[np.uint16]
 Bytes = NDArray[np.uint8]
+Lanes = Halves | Quarters
+Floats = NDArray[np.float64]
 
 _ONE = np.uint64(1)
 _ZERO = np.uint64(0)
@@ -80,7 +82,7 @@ def flip_left(chosen: Quarters, mono_low: Words, mono_high: Halves, low: Words, 
 
 
 @kernel
-def lean_terms_left(mask: Words, bits: np.uint64, flips: Words, words: Words, small: Quarters) -> None:
+def lean_terms_left(mask: Words, bits: np.uint64, flips: Words, words: Words, small: Lanes) -> None:
     """m, R, m R and, when bits are dropped, M and m M, by subtraction.
 
     Args:
@@ -100,13 +102,13 @@ def lean_terms_left(mask: Words, bits: np.uint64, flips: Words, words: Words, sm
         for i in range(mask.size):
             flip = (flips[i >> 6] >> np.uint64(i & 63)) & _ONE
             top = mask[i] >> np.uint64(63)
-            small[0, i] = np.uint16(top) - small[0, i]
-            small[1, i] = np.uint16(flip * top) - small[1, i]
+            small[0, i] = top - small[0, i]
+            small[1, i] = flip * top - small[1, i]
 
 
 @kernel
 def fat_terms_left(
-    mask: Words, bits: np.uint64, chosen: Bytes, sign: Bytes, monomials: Bytes, ones: Words, many: Words, small: Quarters
+    mask: Words, bits: np.uint64, chosen: Bytes, sign: Bytes, monomials: Bytes, ones: Words, many: Words, small: Lanes
 ) -> None:
     """The 24 terms of the fat layout (without the constant), times R, and times M when bits are dropped, by subtraction.
 
@@ -130,12 +132,45 @@ def fat_terms_left(
             many[i, k] = term[k] * shifted - many[i, k]
         if bits != _ZERO:
             for k in range(24):
-                small[i, k] = np.uint16(term[k] * top) - small[i, k]
+                small[i, k] = term[k] * top - small[i, k]
 
 
 @kernel
-def shifted_left(mask: Words, bits: np.uint64, words: Words, small: Quarters) -> None:
+def shifted_left(mask: Words, bits: np.uint64, words: Words, small: Lanes) -> None:
     """The mask without its lowest bits, and its highest bit, by subtraction."""
     for i in range(mask.size):
         words[i] = (mask[i] >> bits) - words[i]
-        small[i] = np.uint16(mask[i] >> np.uint64(63)) - small[i]
+        small[i] = (mask[i] >> np.uint64(63)) - small[i]
+
+
+@kernel
+def spline_left(
+    mask: Words, bits: np.uint64, place: np.uint64, coefficients: Floats, scale: float, tables: Words
+) -> None:
+    """The cubics of all segments in terms of the public place within a segment, by subtraction.
+
+    With the mask's own place p in [0, 1) and segment m, the public place u and segment v stand for x = u - p in segment
+    v - m, or, when u < p, at x + 1 in the segment before: every cubic holds on its own segment and the one before.
+
+    Args:
+        mask, bits: as above.
+        place: bits of a place within a segment.
+        coefficients: (segments, 4) of the cubics on [-1, 1), by segment.
+        scale: what 1 is in the result; coefficients but the first are kept 2^-14 of that.
+        tables: (n, segments, 4).
+    """
+    segments = coefficients.shape[0]
+    low = (_ONE << place) - _ONE
+    width = float(low + _ONE)
+    unit = scale / 16384.0
+    for i in range(mask.size):
+        rest = mask[i] >> bits
+        first = np.int64((rest >> place) & np.uint64(segments - 1))
+        p = float(rest & low) / width
+        for v in range(segments):
+            row = coefficients[(v - first) & (segments - 1)]
+            a, b, c, d = row[0], row[1], row[2], row[3]
+            tables[i, v, 0] = np.uint64(np.int64(scale * (a - p * (b - p * (c - p * d))))) - tables[i, v, 0]
+            tables[i, v, 1] = np.uint64(np.int64(unit * (b - p * (2.0 * c - 3.0 * p * d)))) - tables[i, v, 1]
+            tables[i, v, 2] = np.uint64(np.int64(unit * (c - 3.0 * p * d))) - tables[i, v, 2]
+            tables[i, v, 3] = np.uint64(np.int64(unit * d)) - tables[i, v, 3]

@@ -139,7 +139,7 @@ def _whole(request: MaskedRequest) -> tuple[Shape, ...]:
 
 
 def _truncate_corrected(request: MaskedRequest) -> tuple[Shape, ...]:
-    return ((request.size,), packed(request.size, 16))
+    return ((request.size,), packed(request.size, lane_bits(request.params[0])))
 
 
 def _compare_drawn(request: MaskedRequest) -> tuple[Shape, ...]:
@@ -165,9 +165,18 @@ def _select_corrected(request: MaskedRequest) -> tuple[Shape, ...]:
     count = request.size
     if layout == FAT:
         words: tuple[Shape, ...] = ((count * (FAT_TERMS - 1),), (count * FAT_TERMS,))
-        return (*words, packed(count * FAT_TERMS, 16)) if bits else words
+        return (*words, packed(count * FAT_TERMS, lane_bits(bits))) if bits else words
     words = ((3 * count,),)
-    return (*words, packed(2 * count, 16)) if bits else words
+    return (*words, packed(2 * count, lane_bits(bits))) if bits else words
+
+
+def lane_bits(bits: int) -> int:
+    """Width in which shares of a mask's highest bit are kept: it counts modulo 2^bits only."""
+    return 16 if bits <= 16 else 32
+
+
+def _spline_corrected(request: MaskedRequest) -> tuple[Shape, ...]:
+    return ((request.size * SPLINE_TERMS << request.params[3],),)
 
 
 def _bit_corrected(request: MaskedRequest) -> tuple[Shape, ...]:
@@ -179,6 +188,9 @@ FAT_TABLE_WORDS = 28
 
 FAT_TERMS = 24
 """The constant 1, the mask's own sign bit, and 22 products of masks of u and e."""
+
+SPLINE_TERMS = 4
+"""Coefficients of a segment: splines are cubic."""
 
 INNER = frozenset({"linear", "apply", "matmul"})
 """Operations whose last parameter is the inner size of a product."""
@@ -211,12 +223,15 @@ OPERATIONS: Mapping[str, Operation] = {
     "flip": Operation(Kind.FLIP, (Kind.PATTERN,), 0, _flip_drawn, _flip_corrected),
     # The value, divided by 2^bits, where it is not negative, else 0. params: bits, layout.
     "select": Operation(Kind.SHARE, (Kind.PATTERN, Kind.MASKED), 2, no_parts, _select_corrected),
+    # A function of the value, with more fractional bits. params: bits to ignore, fractional bits of what is left,
+    # bits of a place within a segment, bits of a segment's number, units at which segment 0 begins, function.
+    "spline": Operation(Kind.SHARE, (Kind.MASKED,), 6, no_parts, _spline_corrected),
     # 2^scale where the value is not negative, else 0. params: scale, layout.
     "bit": Operation(Kind.SHARE, (Kind.PATTERN,), 2, no_parts, _bit_corrected),
     # Linear maps. The first parameter says whether on shares (1) or on masked values (0).
     "sum": Operation(None, None, None),
     "scale": Operation(None, None, 2),
-    "shift": Operation(None, None, 2),
+    "shift": Operation(None, None, 4),
     "reshape": Operation(None, None, 1),
     "permute": Operation(None, None, None),
     "slice": Operation(None, None, 5),
@@ -226,8 +241,8 @@ OPERATIONS: Mapping[str, Operation] = {
 }
 """Operations by name.
 
-``sum``: coefficients +1 or -1 for each input, broadcasting. ``scale``: a public integer. ``shift``: a public integer is
-added to the value. ``reshape``: to the request's shape. ``permute``: the axes. ``slice``: axis, start, stop, step.
+``sum``: coefficients +1 or -1 for each input, broadcasting. ``scale``: a public integer. ``shift``: a public integer
+is added, and an axis and a multiple of the place on it. ``reshape``: to the request's shape. ``permute``: the axes. ``slice``: axis, start, stop, step.
 ``concat``: axis. ``reduce``: sum over an axis, which disappears. ``patches``: x[b, c, h, w] to [b, c, kh*kw, oh*ow];
 kernel, stride, dilation, pads before, output size, 0 to fill with zeros or 1 to repeat a pixel of the same window.
 """

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
 from mpc_infer.engine.masked.program import Role, Slot
 from mpc_infer.preprocessing.masked_requests import FAT, LEAN, Kind, MaskedRequest
@@ -14,26 +13,18 @@ FOLDING = frozenset({"lift", "linear", "apply", "weigh", "multiply", "matmul"})
 """Operations whose result has a part that only the dealer knows."""
 
 
-class Form(StrEnum):
-    """How a tensor is known: opened under a mask or shared, with f fractional bits or (wide) 2 f."""
-
-    MASKED = "masked"
-    SHARE = "share"
-    WIDE_MASKED = "wide masked"
-    WIDE_SHARE = "wide share"
-
-
 @dataclass
 class Tensor:
-    """A tensor of the graph.
+    """A tensor of the graph, in the forms in which it is known.
 
     Attributes:
         shape: with the batch.
-        forms: number of the value in every form in which it is known.
+        shares, opened: number of the value as a share, or opened under a mask, by fractional bits beyond f.
     """
 
     shape: Shape
-    forms: dict[Form, int]
+    shares: dict[int, int] = field(default_factory=dict)
+    opened: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -95,6 +86,27 @@ class Builder:
         """Sum with signs, broadcasting."""
         return self.view("sum", inputs, shape, signs)
 
+    def shift(self, number: int, start: int, axis: int = 0, step: int = 0) -> int:
+        """A public integer added to every element, and ``step`` times the element's place on an axis."""
+        return self.view("shift", (number,), self.shape(number), (start, axis, step))
+
+    def part(self, number: int, axis: int, start: int, stop: int, step: int = 1) -> int:
+        """Part of a value along an axis."""
+        shape = self.shape(number)
+        taken = len(range(start, stop, step))
+        return self.view("slice", (number,), (*shape[:axis], taken, *shape[axis + 1 :]), (axis, start, stop, step))
+
+    def join(self, inputs: Sequence[int], axis: int) -> int:
+        """Values one after the other on an axis."""
+        shape = self.shape(inputs[0])
+        size = sum(self.shape(number)[axis] for number in inputs)
+        return self.view("concat", inputs, (*shape[:axis], size, *shape[axis + 1 :]), (axis,))
+
+    def bit(self, pattern: tuple[int, int], scale: int) -> int:
+        """2^scale where a comparison was positive, else 0, as a share."""
+        found, layout = pattern
+        return self.add("bit", (found,), self.shape(found), (scale, layout))
+
     def lift(self, number: int, factor: int) -> int:
         """A masked value, times a public integer, as a share."""
         return self.add("lift", (number,), self.shape(number), (factor,))
@@ -113,49 +125,49 @@ class Builder:
 
     def masked(self, tensor: Tensor) -> int:
         """A tensor with f fractional bits, opened."""
-        if Form.MASKED not in tensor.forms:
-            tensor.forms[Form.MASKED] = self.open(self.share(tensor))
-        return tensor.forms[Form.MASKED]
+        if 0 not in tensor.opened:
+            tensor.opened[0] = self.open(self.share(tensor))
+        return tensor.opened[0]
 
     def share(self, tensor: Tensor) -> int:
         """A tensor with f fractional bits as a share."""
-        forms = tensor.forms
-        if Form.SHARE not in forms:
-            if Form.MASKED in forms:
-                forms[Form.SHARE] = self.lift(forms[Form.MASKED], 1)
+        if 0 not in tensor.shares:
+            if 0 in tensor.opened:
+                tensor.shares[0] = self.lift(tensor.opened[0], 1)
             else:
-                wide = self.wide_masked(tensor)
-                forms[Form.SHARE] = self.add("truncate", (wide,), tensor.shape, (self.frac_bits,))
-        return forms[Form.SHARE]
+                number, bits = self.nearest(tensor)
+                tensor.shares[0] = self.add("truncate", (number,), tensor.shape, (bits,))
+        return tensor.shares[0]
 
-    def wide_masked(self, tensor: Tensor) -> int:
-        """A tensor that has 2 f fractional bits, opened."""
-        if Form.WIDE_MASKED not in tensor.forms:
-            tensor.forms[Form.WIDE_MASKED] = self.open(tensor.forms[Form.WIDE_SHARE])
-        return tensor.forms[Form.WIDE_MASKED]
+    def nearest(self, tensor: Tensor, most: int = 62) -> tuple[int, int]:
+        """A tensor, opened at whichever scale takes the fewest rounds, and its fractional bits beyond f, at most so many."""
+        if 0 not in tensor.opened and 0 not in tensor.shares:
+            bits = min([*tensor.opened, *tensor.shares])
+            if bits <= most:
+                if bits not in tensor.opened:
+                    tensor.opened[bits] = self.open(tensor.shares[bits])
+                return tensor.opened[bits], bits
+        return self.masked(tensor), 0
 
-    def wide_share(self, tensor: Tensor) -> int:
+    def wide(self, tensor: Tensor) -> int:
         """A tensor with 2 f fractional bits as a share."""
-        forms, one = tensor.forms, 1 << self.frac_bits
-        if Form.WIDE_SHARE in forms:
-            return forms[Form.WIDE_SHARE]
-        if Form.MASKED in forms:
-            return self.lift(forms[Form.MASKED], one)
-        if Form.WIDE_MASKED in forms:
-            return self.lift(forms[Form.WIDE_MASKED], 1)
-        return self.view("scale", (forms[Form.SHARE],), tensor.shape, (one,))
+        extra, one = self.frac_bits, 1 << self.frac_bits
+        if extra in tensor.shares:
+            return tensor.shares[extra]
+        if 0 in tensor.opened:
+            return self.lift(tensor.opened[0], one)
+        if extra in tensor.opened:
+            return self.lift(tensor.opened[extra], 1)
+        return self.view("scale", (self.share(tensor),), tensor.shape, (one,))
 
-    def opened(self, tensor: Tensor) -> tuple[int, int]:
-        """A tensor, opened at whichever scale is nearest, and how many fractional bits it has too many."""
-        forms = tensor.forms
-        if Form.MASKED in forms or Form.SHARE in forms:
-            return self.masked(tensor), 0
-        return self.wide_masked(tensor), self.frac_bits
+    def waits(self, tensor: Tensor) -> bool:
+        """Whether a tensor still has too many fractional bits."""
+        return 0 not in tensor.opened and 0 not in tensor.shares
 
     def settle(self, tensor: Tensor) -> None:
         """Open a tensor that is read more than once, so that nothing is computed twice."""
-        number, bits = self.opened(tensor)
-        tensor.forms = {Form.WIDE_MASKED if bits else Form.MASKED: number}
+        number, bits = self.nearest(tensor)
+        tensor.shares, tensor.opened = {}, {bits: number}
 
     def result(self, tensor: Tensor) -> int:
         """A share that the parties hold alone: an output of the graph."""

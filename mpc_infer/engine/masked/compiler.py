@@ -3,16 +3,19 @@
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from mpc_infer.engine.masked.builder import Builder, Form, Tensor
+from mpc_infer.engine.masked.builder import Builder, Tensor
+from mpc_infer.engine.masked.lower_functions import SPLINES
 from mpc_infer.engine.masked.lower_linear import LINEAR
 from mpc_infer.engine.masked.lower_pool import POOLS
+from mpc_infer.engine.masked.lower_norm import NORMS
 from mpc_infer.engine.masked.lower_steps import STEPS
 from mpc_infer.engine.masked.program import Program, Role, Slot, make_plan
 from mpc_infer.errors import UnsupportedOperator
 from mpc_infer.graph import Graph, infer_shapes
 from mpc_infer.graph.ir import Node
-from mpc_infer.preprocessing.masked_check import MAX_TRUNCATION, check_program
+from mpc_infer.preprocessing.masked_check import check_program
 
+MAX_FRAC_BITS = 16
 LEAN_FROM = 2048
 """On one machine a round costs about as much as the memory traffic of this many comparisons."""
 
@@ -44,7 +47,7 @@ class Lowering:
         """Lower inputs and nodes."""
         for spec in self.graph.inputs:
             slot = Slot(Role.INPUT, spec.name, self.shapes[spec.name])
-            self._define(spec.name, Tensor(slot.shape, {Form.SHARE: self.builder.slot(slot)}))
+            self._define(spec.name, Tensor(slot.shape, shares={0: self.builder.slot(slot)}))
         for node in self.nodes:
             if node.op not in LOWERINGS:
                 raise UnsupportedOperator(
@@ -77,8 +80,8 @@ def compile_graph(graph: Graph, batch: int, parties: int, frac_bits: int, *, lea
         WrongShape: no such batch.
         InvalidRequest: the plan would ask for more than dealers accept.
     """
-    if not 1 <= frac_bits <= MAX_TRUNCATION:
-        raise UnsupportedOperator(f"the masked engine has 1 to {MAX_TRUNCATION} fractional bits, not {frac_bits}")
+    if not 8 <= frac_bits <= MAX_FRAC_BITS:
+        raise UnsupportedOperator(f"the masked engine has 8 to {MAX_FRAC_BITS} fractional bits, not {frac_bits}")
     lowering = Lowering(graph, batch, Builder(frac_bits, lean_from))
     lowering.run()
     builder = lowering.builder
@@ -111,5 +114,5 @@ def pools_first(graph: Graph) -> tuple[list[Node], dict[str, str]]:
     return nodes, moved
 
 
-LOWERINGS: Mapping[str, Lower] = {**LINEAR, **POOLS, **STEPS}
+LOWERINGS: Mapping[str, Lower] = {**LINEAR, **POOLS, **STEPS, **SPLINES, **NORMS}
 """Operator: how it is lowered."""

@@ -13,6 +13,7 @@ Words = NDArray[np.uint64]
 Halves = NDArray[np.uint32]
 Quarters = NDArray[np.uint16]
 Bytes = NDArray[np.uint8]
+Lanes = Halves | Quarters
 
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
@@ -132,7 +133,7 @@ def select_lean(delta: Words, first: bool, flips: Words, words: Words, out: Word
 
 @kernel
 def select_lean_wide(
-    delta: Words, bits: np.uint64, first: bool, flips: Words, words: Words, small: Quarters, out: Words
+    delta: Words, bits: np.uint64, first: bool, flips: Words, words: Words, small: Lanes, out: Words
 ) -> None:
     """As `select_lean`, of the value without its lowest bits; small (2, n): shares of M and m M in 16 bits."""
     lead, up = _ONE if first else _ZERO, np.uint64(64) - bits
@@ -159,7 +160,7 @@ def select_fat(
     signs: NDArray[np.int64],
     ones: Words,
     many: Words,
-    small: Quarters,
+    small: Lanes,
     out: Words,
 ) -> None:
     """Add [positive] (delta - R), from shares of the terms that the opened pattern asks for.
@@ -190,7 +191,7 @@ def select_fat(
 
 
 @kernel
-def truncate(delta: Words, bits: np.uint64, first: bool, small: Quarters, out: Words) -> None:
+def truncate(delta: Words, bits: np.uint64, first: bool, small: Lanes, out: Words) -> None:
     """Add the public part of the value without its lowest bits, and the share of what a wrap adds: M, in 16 bits."""
     up, less = np.uint64(64) - bits, _ONE << (np.uint64(62) - bits)
     for i in range(delta.size):
@@ -229,3 +230,24 @@ def bit_fat(
             term = terms[position]
             total += np.uint64(signs[position]) * (ones[i, term - 1] if term > 0 else lead)
         out[i] += total << scale
+
+
+@kernel
+def spline(delta: Words, bits: np.uint64, place: np.uint64, low: np.uint64, tables: Words, out: Words) -> None:
+    """Add the share of the cubic at each value: the public segment's, in powers of the public place, in 14 bits.
+
+    Args:
+        low: units at which the first segment begins.
+        tables: (n, segments, 4).
+    """
+    segments = np.uint64(tables.shape[1] - 1)
+    inside, fourteen = (_ONE << place) - _ONE, np.uint64(14)
+    up = fourteen - place if place < fourteen else _ZERO
+    down = place - fourteen if place > fourteen else _ZERO
+    for i in range(delta.size):
+        units = (delta[i] >> bits) - low
+        row = tables[i, (units >> place) & segments]
+        first = ((units & inside) << up) >> down
+        second = (first * first) >> fourteen
+        third = (second * first) >> fourteen
+        out[i] += row[0] + row[1] * first + row[2] * second + row[3] * third

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from mpc_infer.engine.masked.builder import Builder, Form, Shape, Tensor
+from mpc_infer.engine.masked.builder import Builder, Shape, Tensor
 from mpc_infer.engine.masked.program import Role, Slot
 from mpc_infer.graph.ir import Node
 
@@ -26,14 +26,14 @@ def linear(lowering: "Lowering", node: Node) -> Tensor:
     if len(node.inputs) == 3:
         bias = bias_share(builder, node.inputs[2], shape[-1:], wide=True)
         product = builder.total((product, bias), (1, 1), shape)
-    return Tensor(shape, {Form.WIDE_SHARE: product})
+    return Tensor(shape, shares={builder.frac_bits: product})
 
 
 def conv(lowering: "Lowering", node: Node) -> Tensor:
     """Convolution: patches of the image, times the kernels."""
     builder, data = lowering.builder, lowering.tensor(node.inputs[0])
     shape, kernel = lowering.shapes[node.outputs[0]], lowering.shapes[node.inputs[1]]
-    groups = int(node.attributes["group"])  # type: ignore[arg-type]
+    groups = numbers(node, "group")[0]
     pixels, inner = math.prod(shape[2:]), math.prod(kernel[1:])
     patches = windows(builder, builder.masked(data), node, kernel[2:], shape[2:], repeat=False)
     columns = builder.reshape(patches, (shape[0], groups, inner, pixels))
@@ -43,12 +43,12 @@ def conv(lowering: "Lowering", node: Node) -> Tensor:
     if len(node.inputs) == 3:
         bias = bias_share(builder, node.inputs[2], (kernel[0], 1, 1), wide=True)
         product = builder.total((product, bias), (1, 1), shape)
-    return Tensor(shape, {Form.WIDE_SHARE: product})
+    return Tensor(shape, shares={builder.frac_bits: product})
 
 
 def windows(builder: Builder, image: int, node: Node, kernel: Shape, output: Shape, *, repeat: bool) -> int:
     """The windows of a convolution or a pool: [b, c, kh kw, oh ow]."""
-    strides, dilations, pads = (_numbers(node, key) for key in ("strides", "dilations", "pads"))
+    strides, dilations, pads = (numbers(node, key) for key in ("strides", "dilations", "pads"))
     batch, channels = builder.shape(image)[:2]
     shape = (batch, channels, math.prod(kernel), math.prod(output))
     if kernel == (1, 1) and strides == (1, 1) and not any(pads):
@@ -57,7 +57,8 @@ def windows(builder: Builder, image: int, node: Node, kernel: Shape, output: Sha
     return builder.view("patches", (image,), shape, params)
 
 
-def _numbers(node: Node, key: str) -> Shape:
+def numbers(node: Node, key: str) -> Shape:
+    """An attribute as a list."""
     value = node.attributes[key]
     return value if isinstance(value, tuple) else (value,)
 
@@ -74,25 +75,23 @@ def sub(lowering: "Lowering", node: Node) -> Tensor:
 
 def _total(lowering: "Lowering", node: Node, sign: int) -> Tensor:
     builder, shape = lowering.builder, lowering.shapes[node.outputs[0]]
-    form, numbers = _common_form(lowering, node)
-    return Tensor(shape, {form: builder.total(numbers, (1, sign), shape)})
-
-
-def _common_form(lowering: "Lowering", node: Node) -> tuple[Form, list[int]]:
-    # Where one side waits to be truncated, the other joins it. Two opened tensors are added in the open.
-    builder = lowering.builder
     tensors = [lowering.tensor(name) for name in node.inputs if not lowering.is_weight(name)]
-    wide = any({Form.WIDE_MASKED, Form.WIDE_SHARE} >= set(tensor.forms) for tensor in tensors)
-    if len(tensors) == 2 and all(Form.MASKED in tensor.forms for tensor in tensors):
-        return Form.MASKED, [builder.masked(tensor) for tensor in tensors]
-    numbers = []
-    for name in node.inputs:
-        if lowering.is_weight(name):
-            numbers.append(bias_share(builder, name, lowering.shapes[name], wide=wide))
-        else:
-            tensor = lowering.tensor(name)
-            numbers.append(builder.wide_share(tensor) if wide else builder.share(tensor))
-    return (Form.WIDE_SHARE if wide else Form.SHARE), numbers
+    if len(tensors) == 2 and all(0 in tensor.opened for tensor in tensors):
+        opened = [builder.masked(tensor) for tensor in tensors]
+        return Tensor(shape, opened={0: builder.total(opened, (1, sign), shape)})
+    # Where one side waits to be truncated, the other joins it.
+    wide = any(builder.waits(tensor) for tensor in tensors)
+    shares = [operand(lowering, name, wide=wide) for name in node.inputs]
+    return Tensor(shape, shares={builder.frac_bits if wide else 0: builder.total(shares, (1, sign), shape)})
+
+
+def operand(lowering: "Lowering", name: str, *, wide: bool) -> int:
+    """A computed tensor or a weight as a share with f or 2 f fractional bits."""
+    builder = lowering.builder
+    if lowering.is_weight(name):
+        return bias_share(builder, name, lowering.shapes[name], wide=wide)
+    tensor = lowering.tensor(name)
+    return builder.wide(tensor) if wide else builder.share(tensor)
 
 
 def matmul(lowering: "Lowering", node: Node) -> Tensor:
@@ -102,7 +101,7 @@ def matmul(lowering: "Lowering", node: Node) -> Tensor:
         return _matmul_weight(lowering, node)
     builder, shape = lowering.builder, lowering.shapes[node.outputs[0]]
     a, b = (builder.masked(lowering.tensor(name)) for name in (left, right))
-    return Tensor(shape, {Form.WIDE_SHARE: builder.add("matmul", (a, b), shape, (builder.shape(a)[-1],))})
+    return Tensor(shape, shares={builder.frac_bits: builder.add("matmul", (a, b), shape, (builder.shape(a)[-1],))})
 
 
 def _matmul_weight(lowering: "Lowering", node: Node) -> Tensor:
@@ -112,22 +111,49 @@ def _matmul_weight(lowering: "Lowering", node: Node) -> Tensor:
         inner = lowering.shapes[right]
         data = builder.masked(lowering.tensor(left))
         weight = builder.slot(Slot(Role.WEIGHT, right, inner))
-        return Tensor(shape, {Form.WIDE_SHARE: builder.add("linear", (data, weight), shape, (inner[0],))})
+        return Tensor(shape, shares={builder.frac_bits: builder.add("linear", (data, weight), shape, (inner[0],))})
     inner = lowering.shapes[left]
     data = builder.masked(lowering.tensor(right))
     batch, rows, columns = math.prod(shape[:-2]), builder.shape(data)[-2], shape[-1]
     weight = builder.slot(Slot(Role.WEIGHT, left, (1, *inner[-2:])))
     flat = builder.reshape(data, (batch, 1, rows, columns))
     product = builder.add("apply", (flat, weight), (batch, 1, inner[-2], columns), (rows,))
-    return Tensor(shape, {Form.WIDE_SHARE: builder.reshape(product, shape)})
+    return Tensor(shape, shares={builder.frac_bits: builder.reshape(product, shape)})
 
 
 def reshape(lowering: "Lowering", node: Node) -> Tensor:
     """The same elements in another shape, in the form in which they are known."""
     builder, tensor = lowering.builder, lowering.tensor(node.inputs[0])
     shape = lowering.shapes[node.outputs[0]]
-    form = next(form for form in Form if form in tensor.forms)
-    return Tensor(shape, {form: builder.reshape(tensor.forms[form], shape)})
+    return _viewed(tensor, shape, lambda number: builder.reshape(number, shape))
+
+
+def transpose(lowering: "Lowering", node: Node) -> Tensor:
+    """The axes in another order."""
+    builder, tensor = lowering.builder, lowering.tensor(node.inputs[0])
+    shape = lowering.shapes[node.outputs[0]]
+    axes = numbers(node, "perm")
+    return _viewed(tensor, shape, lambda number: builder.view("permute", (number,), shape, axes))
+
+
+def _viewed(tensor: Tensor, shape: Shape, view: Callable[[int], int]) -> Tensor:
+    # An opened value, if there is one, takes the fewest words with it.
+    if tensor.opened:
+        bits = min(tensor.opened)
+        return Tensor(shape, opened={bits: view(tensor.opened[bits])})
+    bits = min(tensor.shares)
+    return Tensor(shape, shares={bits: view(tensor.shares[bits])})
+
+
+def multiply(lowering: "Lowering", node: Node) -> Tensor:
+    """Product, element by element."""
+    builder, shape = lowering.builder, lowering.shapes[node.outputs[0]]
+    weights = [name for name in node.inputs if lowering.is_weight(name)]
+    tensors = [builder.masked(lowering.tensor(name)) for name in node.inputs if name not in weights]
+    if weights:
+        slot = builder.slot(Slot(Role.WEIGHT, weights[0], lowering.shapes[weights[0]]))
+        return Tensor(shape, shares={builder.frac_bits: builder.add("weigh", (tensors[0], slot), shape)})
+    return Tensor(shape, shares={builder.frac_bits: builder.add("multiply", tensors, shape)})
 
 
 LINEAR: Mapping[str, Callable[["Lowering", Node], Tensor]] = {
@@ -136,6 +162,8 @@ LINEAR: Mapping[str, Callable[["Lowering", Node], Tensor]] = {
     "Add": add,
     "Sub": sub,
     "MatMul": matmul,
+    "Mul": multiply,
+    "Transpose": transpose,
     "Flatten": reshape,
     "Reshape": reshape,
 }

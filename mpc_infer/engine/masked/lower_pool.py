@@ -4,23 +4,25 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from mpc_infer.engine.masked.builder import Builder, Form, Tensor
-from mpc_infer.engine.masked.lower_linear import windows
+from mpc_infer.engine.masked.builder import Builder, Tensor
+from mpc_infer.engine.masked.lower_linear import numbers, windows
 from mpc_infer.graph.ir import Node
 
 if TYPE_CHECKING:
     from mpc_infer.engine.masked.compiler import Lowering
 
 
+MAX_IGNORED = 16
+"""Fractional bits that a comparison may ignore: with more, the sign bit of values near the limit would be lost."""
+
+
 def max_pool(lowering: "Lowering", node: Node) -> Tensor:
     """A tree of maxima. Where the image waits to be truncated, only the maxima are."""
     builder, data = lowering.builder, lowering.tensor(node.inputs[0])
     shape = lowering.shapes[node.outputs[0]]
-    number, bits = builder.opened(data)
-    kernel = node.attributes["kernel"]
-    patches = windows(builder, number, node, kernel, shape[2:], repeat=True)  # type: ignore[arg-type]
-    form = Form.WIDE_SHARE if bits else Form.SHARE
-    return Tensor(shape, {form: builder.reshape(maximum_over(builder, patches, 2, bits), shape)})
+    number, bits = builder.nearest(data, MAX_IGNORED)
+    patches = windows(builder, number, node, numbers(node, "kernel"), shape[2:], repeat=True)
+    return Tensor(shape, shares={bits: builder.reshape(maximum_over(builder, patches, 2, bits), shape)})
 
 
 def maximum_over(builder: Builder, number: int, axis: int, bits: int) -> int:
@@ -32,12 +34,10 @@ def maximum_over(builder: Builder, number: int, axis: int, bits: int) -> int:
     """
     while (size := builder.shape(number)[axis]) > 1:
         half, rest = divmod(size, 2)
-        upper, lower = (piece(builder, number, axis, start, start + half) for start in (0, half))
+        upper, lower = (builder.part(number, axis, start, start + half) for start in (0, half))
         share = maximum(builder, upper, lower, bits)
         if rest:
-            alone = builder.lift(piece(builder, number, axis, size - 1, size), 1)
-            shape = builder.shape(share)
-            share = builder.view("concat", (share, alone), (*shape[:axis], half + 1, *shape[axis + 1 :]), (axis,))
+            share = builder.join((share, builder.lift(builder.part(number, axis, size - 1, size), 1)), axis)
         if half + rest == 1:
             return share
         number = builder.open(share)
@@ -52,22 +52,16 @@ def maximum(builder: Builder, left: int, right: int, bits: int) -> int:
     return builder.total((gain, builder.lift(right, 1)), (1, 1), shape)
 
 
-def piece(builder: Builder, number: int, axis: int, start: int, stop: int) -> int:
-    """Part of a masked value along an axis."""
-    shape = builder.shape(number)
-    return builder.view("slice", (number,), (*shape[:axis], stop - start, *shape[axis + 1 :]), (axis, start, stop, 1))
-
-
 def average_pool(lowering: "Lowering", node: Node) -> Tensor:
     """Sums of windows, times one over their size."""
     builder, data = lowering.builder, lowering.tensor(node.inputs[0])
     shape = lowering.shapes[node.outputs[0]]
-    kernel = node.attributes["kernel"]
-    patches = windows(builder, builder.masked(data), node, kernel, shape[2:], repeat=False)  # type: ignore[arg-type]
+    kernel = numbers(node, "kernel")
+    patches = windows(builder, builder.masked(data), node, kernel, shape[2:], repeat=False)
     flat = builder.shape(patches)
     sums = builder.view("reduce", (patches,), (*flat[:2], flat[3]), (2,))
-    mean = builder.lift(sums, round((1 << builder.frac_bits) / math.prod(kernel)))  # type: ignore[arg-type]
-    return Tensor(shape, {Form.WIDE_SHARE: builder.reshape(mean, shape)})
+    mean = builder.lift(sums, round((1 << builder.frac_bits) / math.prod(kernel)))
+    return Tensor(shape, shares={builder.frac_bits: builder.reshape(mean, shape)})
 
 
 POOLS: Mapping[str, Callable[["Lowering", Node], Tensor]] = {"MaxPool": max_pool, "AveragePool": average_pool}

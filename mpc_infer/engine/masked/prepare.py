@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mpc_infer.engine.masked import kernels
 from mpc_infer.engine.masked.model import MaskedModel
@@ -14,8 +13,9 @@ from mpc_infer.engine.masked.prepare_views import prepare_view
 from mpc_infer.engine.masked.program import Program, Role
 from mpc_infer.engine.masked.state import Bits, Masked, Session, Shared, State, Weighed, Words, touched
 from mpc_infer.errors import PlanMismatch
+from mpc_infer.preprocessing.masked_dealer import lanes
 from mpc_infer.preprocessing.masked_layout import fat_tables, lean_tables
-from mpc_infer.preprocessing.masked_requests import FAT, MaskedRequest
+from mpc_infer.preprocessing.masked_requests import FAT, SPLINE_TERMS, MaskedRequest
 from mpc_infer.preprocessing.masked_views import VIEWS, ring_word
 
 Parts = Sequence[Words]
@@ -123,7 +123,7 @@ def _unfold(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequ
 
 def _truncate(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequence[Any], parts: Parts) -> State:
     value: Masked = inputs[0]
-    bits, small = ring_word(request.params[0]), parts[1].view(np.uint16)[: request.size]
+    bits, small = ring_word(request.params[0]), lanes(parts[1], request.params[0])[: request.size]
 
     def add(target: Words) -> None:
         kernels.truncate(value.delta.reshape(-1), bits, prep.first, small, target.reshape(-1))
@@ -161,7 +161,7 @@ def _select(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequ
     if request.params[1] == FAT:
         return Shared(None, [_select_fat(prep, request, found, value, parts)])
     words = parts[0].reshape(3, count)
-    small: NDArray[np.uint16] = parts[1].view(np.uint16)[: 2 * count].reshape(2, -1) if request.params[0] else None
+    small = lanes(parts[1], request.params[0])[: 2 * count].reshape(2, -1) if request.params[0] else None
 
     def add(target: Words) -> None:
         delta, out = value.delta.reshape(-1), target.reshape(-1)
@@ -178,8 +178,9 @@ def _select_fat(
 ) -> Callable[[Words], None]:
     count, bits, tables = request.size, ring_word(request.params[0]), fat_tables()
     ones, many = parts[0].reshape(count, 23), parts[1].reshape(count, 24)
-    small = parts[2].view(np.uint16)[: 24 * count] if request.params[0] else np.zeros(0, dtype=np.uint16)
-    grid = small.reshape(-1, 24)
+    grid = np.zeros((0, 24), dtype=np.uint16)
+    if request.params[0]:
+        grid = lanes(parts[2], request.params[0])[: 24 * count].reshape(-1, 24)
     public = (tables.starts, tables.terms, tables.signs)
 
     def add(target: Words) -> None:
@@ -205,6 +206,18 @@ def _bit(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequenc
     return Shared(None, [add])
 
 
+def _spline(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequence[Any], parts: Parts) -> State:
+    value: Masked = inputs[0]
+    bits, _, place, index, low, _ = request.params
+    tables = parts[0].reshape(request.size, 1 << index, SPLINE_TERMS)
+    words = (ring_word(bits), ring_word(place), ring_word(low))
+
+    def add(target: Words) -> None:
+        kernels.spline(value.delta.reshape(-1), *words, tables, target.reshape(-1))
+
+    return Shared(None, [add])
+
+
 STEPS: Mapping[str, Step] = {
     "weight": _weight,
     "local": _local,
@@ -214,6 +227,7 @@ STEPS: Mapping[str, Step] = {
     "compare": _compare,
     "flip": _flip,
     "select": _select,
+    "spline": _spline,
     "bit": _bit,
     **LINEAR,
 }

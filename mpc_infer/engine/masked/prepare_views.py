@@ -35,7 +35,14 @@ def _masked(prep: "Preparation", number: int, request: MaskedRequest, inputs: Se
 def _fill(request: MaskedRequest, inputs: Sequence[Masked], delta: Words) -> None:
     apply_view(request, [value.delta for value in inputs], delta)
     if request.op == "shift":
-        delta += ring_word(request.params[1])
+        delta += public_shift(request)
+
+
+def public_shift(request: MaskedRequest) -> Words:
+    """What a shift adds: broadcasts to the request's shape."""
+    _, start, axis, step = request.params
+    places = np.arange(request.shape[axis], dtype=np.uint64) * ring_word(step) + ring_word(start)
+    return places.reshape((-1,) + (1,) * (len(request.shape) - 1 - axis))
 
 
 def _share(prep: "Preparation", request: MaskedRequest, inputs: Sequence[Shared]) -> Shared:
@@ -44,7 +51,7 @@ def _share(prep: "Preparation", request: MaskedRequest, inputs: Sequence[Shared]
     if any(value.base is not None for value in inputs):
         base = apply_view(request, [value.base_of(shape) for value, shape in zip(inputs, shapes, strict=True)])
     if request.op == "shift" and prep.first:
-        base = np.full(request.shape, ring_word(request.params[1])) + (0 if base is None else base)
+        base = inputs[0].base_of(request.shape) + public_shift(request)
     return Shared(base, _adds(request, inputs, shapes))
 
 

@@ -1,0 +1,146 @@
+"""Lowering of division, roots and of what needs them: they bring their argument into a bounded domain first."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from mpc_infer.engine.masked.builder import Builder, Tensor
+from mpc_infer.engine.masked.lower_functions import NEGATIVE_EXP, Domain, evaluate, spline
+from mpc_infer.engine.masked.lower_linear import bias_share
+from mpc_infer.engine.masked.lower_pool import maximum_over
+from mpc_infer.engine.masked.program import Role, Slot
+from mpc_infer.graph.functions import constant_units
+from mpc_infer.graph.ir import Node
+
+if TYPE_CHECKING:
+    from mpc_infer.engine.masked.compiler import Lowering
+
+RECIPROCAL = Domain(0.5, -5, 6)
+"""The argument is brought to [1, 2)."""
+
+ROOT = Domain(0.5, -4, 6)
+"""The argument is brought to [1, 4)."""
+
+LOWEST, TOP = -14, 15
+"""Divisors and radicands are positive and lie from 2^LOWEST to 2^TOP; below, nothing is promised."""
+
+
+def truncated(builder: Builder, share: int, bits: int) -> int:
+    """A share with so many fractional bits too many, opened with f."""
+    shape = builder.shape(share)
+    return builder.open(builder.add("truncate", (builder.open(share),), shape, (bits,)))
+
+
+def scaled_down(builder: Builder, number: int, low: int, top: int, step: int) -> tuple[int, int]:
+    """Bring a positive opened value x, 2^low <= x < 2^top, to [1, 2^step).
+
+    Compare x with 2^(low + step), 2^(low + 2 step), ... at once: x = 2^(low + step j) and more where exactly j of these
+    are positive. What x is multiplied by is then a sum of the comparisons' bits with public coefficients.
+
+    Returns:
+        x / 2^(low + step j), and 2^-(low / step + j), both opened.
+    """
+    f, shape = builder.frac_bits, builder.shape(number)
+    marks = range(low, top, step)
+    bits = [builder.bit(builder.compare(builder.shift(number, -_units(mark, f)), 0), 0) for mark in marks[1:]]
+    factor = _staircase(builder, bits, [_units(-mark, f) for mark in marks], shape)
+    root = factor if step == 1 else _staircase(builder, bits, [_units(-(mark // step), f) for mark in marks], shape)
+    opened = builder.open(factor)
+    normal = builder.add("multiply", (number, opened), shape)
+    return truncated(builder, normal, f), opened if step == 1 else builder.open(root)
+
+
+def _units(power: int, frac_bits: int) -> int:
+    return 1 << frac_bits + power if frac_bits + power >= 0 else 0
+
+
+def _staircase(builder: Builder, bits: list[int], levels: list[int], shape: tuple[int, ...]) -> int:
+    # levels[j] where exactly the first j bits are 1.
+    steps = [
+        builder.view("scale", (bit,), shape, (after - before,))
+        for bit, before, after in zip(bits, levels, levels[1:], strict=False)
+    ]
+    return builder.shift(builder.total(steps, [1] * len(steps), shape), levels[0])
+
+
+def inverse(builder: Builder, number: int, low: int, top: int) -> int:
+    """1 / x of a positive opened value, 2^low <= x < 2^top, opened."""
+    return _scaled_back(builder, *scaled_down(builder, number, low, top, 1), "reciprocal", RECIPROCAL)
+
+
+def inverse_root(builder: Builder, number: int) -> int:
+    """1 / sqrt(x) of a positive opened value, opened."""
+    return _scaled_back(builder, *scaled_down(builder, number, LOWEST, TOP + 1, 2), "rsqrt", ROOT)
+
+
+def _scaled_back(builder: Builder, normal: int, factor: int, name: str, domain: Domain) -> int:
+    value, extra = spline(builder, normal, 0, name, domain)
+    product = builder.add("multiply", (value, factor), builder.shape(normal))
+    return truncated(builder, product, extra + builder.frac_bits)
+
+
+def reciprocal(lowering: "Lowering", node: Node) -> Tensor:
+    """sign(x) / |x|."""
+    builder, data = lowering.builder, lowering.tensor(node.inputs[0])
+    number = builder.masked(data)
+    positive = builder.compare(number, 0)
+    twice = builder.view("scale", (builder.select(positive, number, 0),), data.shape, (2,))
+    size = builder.open(builder.total((twice, builder.lift(number, 1)), (1, -1), data.shape))
+    inverted = inverse(builder, size, LOWEST, TOP)
+    signed = builder.view("scale", (builder.select(positive, inverted, 0),), data.shape, (2,))
+    return Tensor(data.shape, shares={0: builder.total((signed, builder.lift(inverted, 1)), (1, -1), data.shape)})
+
+
+def rsqrt(lowering: "Lowering", node: Node) -> Tensor:
+    """1 / sqrt(x), x positive."""
+    builder, data = lowering.builder, lowering.tensor(node.inputs[0])
+    return Tensor(data.shape, opened={0: inverse_root(builder, builder.masked(data))})
+
+
+def softmax(lowering: "Lowering", node: Node) -> Tensor:
+    """exp(x - max) / sum of the same, over the last axis."""
+    builder, data = lowering.builder, lowering.tensor(node.inputs[0])
+    number, axis = builder.masked(data), len(data.shape) - 1
+    row = (*data.shape[:-1], 1)
+    largest = builder.open(maximum_over(builder, number, axis, 0))
+    below = builder.total((number, largest), (1, -1), data.shape)
+    powers = builder.open(evaluate(builder, below, 0, "exp", NEGATIVE_EXP))
+    sums = builder.reshape(builder.view("reduce", (powers,), data.shape[:-1], (axis,)), row)
+    share = inverse(builder, sums, -1, data.shape[-1].bit_length() + 1)
+    return Tensor(data.shape, shares={builder.frac_bits: builder.add("multiply", (powers, share), data.shape)})
+
+
+def layer_norm(lowering: "Lowering", node: Node) -> Tensor:
+    """(x - mean) / sqrt(variance + epsilon) gamma + beta, over the last axis."""
+    builder, data = lowering.builder, lowering.tensor(node.inputs[0])
+    f, shape, row = builder.frac_bits, data.shape, (*data.shape[:-1], 1)
+    share_of_one = round((1 << f) / shape[-1])
+    centred = _centred(builder, builder.masked(data), share_of_one)
+    squares = builder.add("multiply", (centred, centred), shape)
+    total = builder.reshape(builder.view("reduce", (squares,), shape[:-1], (len(shape) - 1,)), row)
+    variance = builder.add(
+        "truncate", (builder.open(builder.view("scale", (total,), row, (share_of_one,))),), row, (2 * f,)
+    )
+    epsilon = max(1, constant_units(node.attributes["epsilon"], f))
+    root = inverse_root(builder, builder.open(builder.shift(variance, epsilon)))
+    normal = truncated(builder, builder.add("multiply", (centred, root), shape), f)
+    gamma = builder.slot(Slot(Role.WEIGHT, node.inputs[1], shape[-1:]))
+    weighed = builder.add("weigh", (normal, gamma), shape)
+    beta = bias_share(builder, node.inputs[2], shape[-1:], wide=True)
+    return Tensor(shape, shares={f: builder.total((weighed, beta), (1, 1), shape)})
+
+
+def _centred(builder: Builder, number: int, share_of_one: int) -> int:
+    shape = builder.shape(number)
+    row = (*shape[:-1], 1)
+    sums = builder.reshape(builder.view("reduce", (number,), shape[:-1], (len(shape) - 1,)), row)
+    mean = truncated(builder, builder.lift(sums, share_of_one), builder.frac_bits)
+    return builder.total((number, mean), (1, -1), shape)
+
+
+NORMS: Mapping[str, Callable[["Lowering", Node], Tensor]] = {
+    "Reciprocal": reciprocal,
+    "Rsqrt": rsqrt,
+    "Softmax": softmax,
+    "LayerNorm": layer_norm,
+}
+"""Operator: how it is lowered."""

@@ -1,0 +1,85 @@
+"""Functions of one variable, cut into segments with a cubic each.
+
+A segment's number is read off a public number that carries a mask, so it may be one too high: every cubic is fitted over its
+own segment and the one before. Only the dealer needs the cubics.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function and the precision in which its values are shared.
+
+    Attributes:
+        name: for messages and documents.
+        evaluate: on float64.
+        scale_bits: fractional bits of the shared result: its value must stay below 2^(62 - scale_bits).
+    """
+
+    name: str
+    evaluate: Callable[[float], float]
+    scale_bits: int = 44
+
+
+def _sigmoid(x: float) -> float:
+    return 0.5 + 0.5 * math.tanh(0.5 * x)
+
+
+def _gelu(x: float) -> float:
+    return 0.5 * x * (1.0 + math.erf(x / math.sqrt(2.0)))
+
+
+def _softplus(x: float) -> float:
+    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
+
+
+def _reciprocal(x: float) -> float:
+    return 1.0 / max(x, 0.25)
+
+
+def _rsqrt(x: float) -> float:
+    return 1.0 / math.sqrt(max(x, 0.25))
+
+
+FUNCTIONS = (
+    Function("sigmoid", _sigmoid),
+    Function("tanh", math.tanh),
+    Function("gelu", _gelu),
+    Function("silu", lambda x: x * _sigmoid(x)),
+    Function("softplus", _softplus),
+    Function("exp", lambda x: math.exp(min(x, 12.0)), scale_bits=42),
+    Function("reciprocal", _reciprocal, scale_bits=32),
+    Function("rsqrt", _rsqrt, scale_bits=32),
+)
+"""By number, as a spline's last parameter names them."""
+
+
+@lru_cache(maxsize=64)
+def segment_cubics(function: int, frac_bits: int, place: int, index: int, low: int) -> Floats:
+    """Cubics of all segments: (2^index, 4) coefficients, in a variable that is 0 to 1 on the segment, -1 to 0 before.
+
+    Args:
+        function: number in `FUNCTIONS`.
+        frac_bits: of the argument's units.
+        place: a segment has 2^place units.
+        index: there are 2^index segments.
+        low: units at which the first one begins.
+    """
+    unit = 2.0**-frac_bits
+    nodes = np.cos((2 * np.arange(4) + 1) * np.pi / 8)
+    powers = np.linalg.inv(np.vander(nodes, 4, increasing=True))
+    starts = unit * (low + (np.arange(1 << index) << place))
+    points = starts[:, None] + unit * (1 << place) * nodes
+    values = np.vectorize(FUNCTIONS[function].evaluate, otypes=[np.float64])(points)
+    cubics: Floats = values @ powers.T
+    cubics.setflags(write=False)
+    return cubics
