@@ -309,7 +309,7 @@ class InclusionInvalid(ReceiptInvalid):
 
 
 class RootNotAnchored(ReceiptInvalid):
-    """Step 7: the root is not on the chain."""
+    """Step 7: the root is not on the chain for this party set, or not at a time that fits the receipt and its keys."""
 
     code = "ROOT_NOT_ANCHORED"
 

@@ -169,9 +169,13 @@ class Chain:
         (self.users.add if allowed else self.users.discard)((model_hash, user))
         return self._mined()
 
-    def anchored(self, root: bytes) -> AnchorRecord | None:
+    def signer_revoked(self, identity: str, signer: str, timestamp: int, block: int | None = None) -> bool:
+        return False
+
+    def anchored(self, root: bytes, party_set: bytes, block: int | None = None) -> AnchorRecord | None:
         self._up()
-        return self.anchors.get(root)
+        found = self.anchors.get(root)
+        return found if found is not None and found.party_set == party_set else None
 
     def anchor(self, root: bytes, size: int, party_set: bytes, signatures: list[bytes]) -> TxResult:
         self._up()
