@@ -25,6 +25,8 @@ contract PartyRegistry is IPartyRegistry, ERC1056Registry, AccessControl {
         uint8 threshold;
     }
 
+    uint64 private constant NEVER = type(uint64).max;
+
     mapping(address identity => Party) private _parties;
     mapping(address identity => mapping(address signer => Window)) private _windows;
     mapping(bytes32 id => SetHeader) private _sets;
@@ -140,8 +142,7 @@ contract PartyRegistry is IPartyRegistry, ERC1056Registry, AccessControl {
 
     /// @inheritdoc IPartyRegistry
     function signerRevokedAt(address identity, address signer, uint64 timestamp) external view returns (bool) {
-        Window storage window = _windows[identity][signer];
-        return window.notBefore != 0 && timestamp >= window.revokedFrom;
+        return _windows[identity][signer].notBefore != 0 && _revokedAt(identity, signer, timestamp);
     }
 
     /// @inheritdoc IPartyRegistry
@@ -154,7 +155,7 @@ contract PartyRegistry is IPartyRegistry, ERC1056Registry, AccessControl {
             address signer = signers[i];
             address identity = members[i];
             if (!_validAt(identity, signer, signedAt)) revert SignerNotValid(identity, signer, signedAt);
-            if (knownAt >= _windows[identity][signer].revokedFrom) revert SignerNotValid(identity, signer, knownAt);
+            if (_revokedAt(identity, signer, knownAt)) revert SignerNotValid(identity, signer, knownAt);
             for (uint256 j = 0; j < i; ++j) {
                 if (signers[j] == signer) revert DuplicateSigner(signer);
             }
@@ -186,7 +187,7 @@ contract PartyRegistry is IPartyRegistry, ERC1056Registry, AccessControl {
     }
 
     function _open(address identity, address signer, uint64 notBefore, uint64 notAfter) private {
-        _windows[identity][signer] = Window(notBefore, notAfter, type(uint64).max);
+        _windows[identity][signer] = Window(notBefore, notAfter, NEVER);
         emit SignerAdded(identity, signer, notBefore, notAfter);
     }
 
@@ -204,6 +205,11 @@ contract PartyRegistry is IPartyRegistry, ERC1056Registry, AccessControl {
     function _validAt(address identity, address signer, uint256 timestamp) private view returns (bool) {
         Window storage window = _windows[identity][signer];
         return timestamp >= window.notBefore && timestamp < window.notAfter && timestamp < window.revokedFrom;
+    }
+
+    function _revokedAt(address identity, address signer, uint256 timestamp) private view returns (bool) {
+        uint64 from = _windows[identity][signer].revokedFrom;
+        return from != NEVER && timestamp >= from;
     }
 
     function _requireParty(address identity) private view {

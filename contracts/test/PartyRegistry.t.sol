@@ -193,6 +193,11 @@ contract PartyRegistryTest is Base {
         parties.requireSigners(set, members, signedAt, knownAt);
     }
 
+    function test_whatIsNotRevokedIsNeverRevoked() public view {
+        assertFalse(parties.signerRevokedAt(members[0], members[0], type(uint64).max));
+        parties.requireSigners(set, members, block.timestamp, type(uint64).max);
+    }
+
     function test_thatAWindowEndsVoidsNothing() public {
         uint64 start = uint64(block.timestamp);
         vm.prank(members[0]);
