@@ -86,6 +86,7 @@ class LimitsSection(Section):
         watch_s: longest life of one WatchJob stream; a client reconnects.
         max_message_bytes: largest message in either direction.
         stock: batches of material kept ready per lane and shape; 0 makes all material when a job runs.
+        stock_bytes: of that, no more than this at one party per lane and shape, but at least one batch.
         shapes: how many recently used (model, rows) are kept ready.
         prepare_s: longest making of one batch of material.
         anchor_max_delay_s: longest time that a receipt waits for others before its batch is closed.
@@ -97,7 +98,8 @@ class LimitsSection(Section):
     job_s: Seconds = 600.0
     watch_s: Seconds = 600.0
     max_message_bytes: Annotated[int, Field(ge=1 << 16, le=1 << 28)] = 64 << 20
-    stock: Annotated[int, Field(ge=0, le=32)] = 6
+    stock: Annotated[int, Field(ge=0, le=32)] = 16
+    stock_bytes: Annotated[int, Field(gt=0)] = 64 << 20
     shapes: Annotated[int, Field(ge=1, le=16)] = 4
     prepare_s: Seconds = 20.0
     anchor_max_delay_s: Annotated[float, Field(ge=0, le=3600)] = 1.0

@@ -109,7 +109,7 @@ async def _start(
     limits, party_set, board = config.limits, config.party_set, Board()
     head = Head(chain, config.chain.poll_s, config.chain.stale_s)
     lanes = LanePool(config.lanes, limits.queue)
-    stock = Stock(config.lanes, limits.stock, limits.shapes)
+    stock = Stock(config.lanes, limits.stock, limits.shapes, limits.stock_bytes)
     keeper = Keeper(parties, lanes, stock, clock, limits.prepare_s)
     floor = Floor(parties, lanes, stock, keeper, head, ledger, clock)
     batching = AnchoringRules(chain.receipt_domain, party_set, limits.anchor_max_size, limits.anchor_max_delay_s)

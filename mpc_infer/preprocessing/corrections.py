@@ -15,7 +15,7 @@ from mpc_infer.sharing.stream import Stream
 CHUNK_BYTES = 1 << 20
 
 
-def corrections(seeds: Sequence[bytes], plan: Plan) -> Iterator[bytes]:
+def corrections(seeds: Sequence[bytes], plan: Plan, batches: int = 1) -> Iterator[bytes]:
     """Corrections for the last party, request by request: memory is bounded by the largest request.
 
     1. Expand every seed exactly as its party does.
@@ -24,14 +24,16 @@ def corrections(seeds: Sequence[bytes], plan: Plan) -> Iterator[bytes]:
        because the others' shares are.
     4. At the end, a digest over plan and corrections: a damaged answer is noticed, not computed with.
 
-    The same seeds and plan give the same bytes.
+    Further batches go on where the streams stand, each with its own digest. The same seeds and plan give the same
+    bytes, and fewer batches their beginning.
 
     Args:
         seeds: 32 bytes per party, by index.
         plan: checked.
+        batches: how often the plan is drawn from the seeds.
 
     Yields:
-        Pieces of at most 1 MiB, `plan.correction_bytes` in all.
+        Pieces of at most 1 MiB, `plan.correction_bytes` for every batch.
 
     Raises:
         InvalidRequest: not one seed per party.
@@ -39,6 +41,11 @@ def corrections(seeds: Sequence[bytes], plan: Plan) -> Iterator[bytes]:
     if len(seeds) != plan.parties:
         raise InvalidRequest(f"{len(seeds)} seeds for a plan of {plan.parties} parties")
     streams = [material_stream(seed) for seed in seeds]
+    for _ in range(batches):
+        yield from _one_batch(streams, plan)
+
+
+def _one_batch(streams: Sequence[Stream], plan: Plan) -> Iterator[bytes]:
     state = correction_digest(plan)
     for request in plan.requests:
         for part in _correct(request, streams):

@@ -48,8 +48,8 @@ class DealerDoor:
 
         return seal_seed
 
-    def fetching(self, deadline: float) -> Callable[..., Iterator[bytes]]:
-        """How the corrections are fetched before a deadline (see engine.session.FetchCorrections)."""
+    def fetching(self, deadline: float, batches: int) -> Callable[..., Iterator[bytes]]:
+        """How the corrections for some batches are fetched before a deadline (see engine.session.FetchCorrections)."""
 
         def fetch(
             material_id: MaterialId, plan: bytes, commitments: Sequence[bytes], sealed: Sequence[bytes]
@@ -59,6 +59,7 @@ class DealerDoor:
                 plan=plan,
                 seed_commitments=commitments,
                 sealed_seeds=[_box(party, data) for party, data in enumerate(sealed)],
+                batches=batches,
             )
             with translated("the dealer"):
                 for answer in self._stub.GetCorrections(request, timeout=_seconds_to(deadline), wait_for_ready=True):

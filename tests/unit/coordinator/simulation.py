@@ -267,7 +267,7 @@ class Party:
         return party_pb2.InstallModelResponse(holding=signature_to(self.address, holding))
 
     async def on_PrepareMaterial(self, request: party_pb2.PrepareMaterialRequest) -> Any:  # noqa: N802
-        self.material.add(request.material_id)
+        self.material.update([request.material_id, *request.further_ids])
         return party_pb2.PrepareMaterialResponse(plan_digest=bytes(32), offline_ms=1.0, material_bytes=64)
 
     async def on_RunJob(self, message: party_pb2.RunJobRequest) -> Any:  # noqa: N802

@@ -123,6 +123,12 @@ def test_limits_are_kept(keys, receiver):
         dealer(keys, max_plan_bytes=10).corrections(request, receiver)
     with pytest.raises(errors.InvalidRequest, match="limit"):
         dealer(keys, max_correction_bytes=10).corrections(request, receiver)
+    three = dataclasses.replace(request, batches=3)
+    assert len(b"".join(dealer(keys).corrections(three, receiver))) == 3 * PLAN.correction_bytes
+    with pytest.raises(errors.MessageTooLarge):
+        dealer(keys, max_correction_bytes=2 * PLAN.correction_bytes).corrections(three, receiver)
+    with pytest.raises(errors.InvalidRequest):
+        dealer(keys).corrections(dataclasses.replace(request, batches=65), receiver)
 
 
 @pytest.mark.parametrize("sizes", [[], [1], [3, 4, 5], [8, 8], [100], [0, 7, 1, 0]])
