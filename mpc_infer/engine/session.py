@@ -41,12 +41,16 @@ class SessionSpec:
         job_id: 32 bytes.
         model_hash: 32 bytes.
         addresses: the parties, by index.
+        terms: digest of whatever else each party was told of the job and has judged: the owner's request, and at which
+            block. Whoever calls the parties could tell them different things: a job id alone does not say whose job
+            it is, and two owners' shares must never meet in one session.
     """
 
     session_id: SessionId
     job_id: JobId
     model_hash: ModelHash
     addresses: tuple[Address, ...]
+    terms: bytes = b""
 
 
 @dataclass(frozen=True, repr=False)
@@ -135,7 +139,8 @@ def run_session(
     """Run one session. Rounds: those of the plan and three more.
 
     1. Mark the material consumed, whatever happens next.
-    2. Meet; agree on session, job, model, plan, material and engine; exchange fresh halves of the pairs' seeds.
+    2. Meet; agree on session, job, its terms, model, plan, material and engine; exchange fresh halves of the pairs'
+       seeds.
     3. Evaluate.
     4. Re-randomise the output shares with a fresh sharing of zero; commit to them.
     5. Exchange commitments, transcript digests and party 0's times; all transcripts must be the same.
@@ -215,6 +220,7 @@ def _open_session(link: Link, engine: Engine, material: Material, spec: SessionS
         spec.session_id,
         spec.job_id,
         spec.model_hash,
+        spec.terms,
         plan.digest,
         material.material_id,
         engine.name.encode(),
