@@ -50,7 +50,8 @@ class Dealer:
         """Expand the parties' seeds for a plan.
 
         1. Check sizes, then the plan.
-        2. Open every seed in the context that names the material, the plan, all commitments, the party and the caller.
+        2. Open every seed in the context that names the material, the plan, the number of batches, all commitments, the
+           party and the caller.
         3. Check every seed against its commitment.
         4. Expand, and stream what makes the sums right.
 
@@ -63,12 +64,14 @@ class Dealer:
 
         Raises:
             InvalidRequest, MessageTooLarge: malformed, or over a limit.
-            SealingFailed: a seed was sealed for another plan, material, set of commitments or receiver.
+            SealingFailed: a seed was sealed for another plan, number of batches, material, set of commitments or receiver.
             CommitmentMismatch: a seed does not open its commitment.
         """
         plan = self._checked_plan(request)
         contexts = [
-            sealed_seed_context(request.material_id, plan.digest, request.seed_commitments, index, caller)
+            sealed_seed_context(
+                request.material_id, plan.digest, request.seed_commitments, index, caller, request.batches
+            )
             for index in range(plan.parties)
         ]
         seeds = [self._keys.unseal(box, context) for box, context in zip(request.sealed_seeds, contexts, strict=True)]

@@ -27,11 +27,14 @@ def sealed_seed_context(
     seed_commitments: Sequence[bytes],
     party_index: int,
     receiver_address: Address,
+    batches: int = 1,
 ) -> bytes:
     """One party's material seed for the dealer.
 
     All parties' commitments are part of it, so that a seed cannot be used beside other seeds than those agreed on;
-    and so is the only party that may receive the corrections.
+    and so are the only party that may receive the corrections, and how many batches the parties agreed to draw from
+    these seeds.
     """
+    numbers = [number.to_bytes(4, "big") for number in (batches, party_index)]
     receiver = address_bytes(receiver_address)
-    return digest("sealed-seed", material_id, plan_digest, party_index.to_bytes(4, "big"), receiver, *seed_commitments)
+    return digest("sealed-seed", material_id, plan_digest, *numbers, receiver, *seed_commitments)

@@ -37,13 +37,15 @@ class DealerDoor:
         self._key: SealingPublicKey | None = None
 
     def sealing(
-        self, plan: Plan, material_id: MaterialId, deadline: float
+        self, plan: Plan, material_id: MaterialId, deadline: float, batches: int = 1
     ) -> Callable[[bytes, Sequence[bytes]], bytes]:
         """How this party's seed for some material is sealed (see engine.session.SealSeed)."""
         key = self._sealing_key(deadline)
 
         def seal_seed(seed: bytes, commitments: Sequence[bytes]) -> bytes:
-            context = sealed_seed_context(material_id, plan.digest, commitments, self._rank, self._receiver)
+            context = sealed_seed_context(
+                material_id, plan.digest, commitments, self._rank, self._receiver, batches
+            )
             return sealed_to(seal(seed, key, context)).SerializeToString(deterministic=True)
 
         return seal_seed

@@ -146,7 +146,7 @@ class Worker:
     def _make(self, plan: Plan, ids: Sequence[MaterialId], called_off_as: bytes, deadline: float) -> list[Material]:
         self._inbox.enter(called_off_as)
         try:
-            seal = self._dealer.sealing(plan, ids[0], deadline)
+            seal = self._dealer.sealing(plan, ids[0], deadline, len(ids))
             fetch = self._dealer.fetching(deadline, len(ids))
             return prepare_batches(self._link, plan, ids, deadline, seal=seal, fetch=fetch)
         finally:
