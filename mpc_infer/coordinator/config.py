@@ -33,6 +33,7 @@ from mpc_infer.ids import Address, PartySetId
 from mpc_infer.rpc.settings import HexAddress, HexDigest, HostPort, Section, read_toml, settings_from
 
 MAX_BATCH = 1024
+MAX_ROWS = 1 << 16
 MAX_PARTIES = 16
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
@@ -81,6 +82,7 @@ class LimitsSection(Section):
     """What one coordinator takes on.
 
     Attributes:
+        max_rows: rows of one job; the same as the parties' limit, who refuse more in any case.
         queue: jobs that may wait for a lane; more are refused as UNAVAILABLE.
         job_s: longest wait for a job, whatever deadline it allows.
         watch_s: longest life of one WatchJob stream; a client reconnects.
@@ -94,6 +96,7 @@ class LimitsSection(Section):
         grace_s: seconds that running jobs have to finish on SIGTERM.
     """
 
+    max_rows: Annotated[int, Field(ge=1, le=MAX_ROWS)] = 4096
     queue: Annotated[int, Field(ge=1, le=100_000)] = 256
     job_s: Seconds = 600.0
     watch_s: Seconds = 600.0

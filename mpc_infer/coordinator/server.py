@@ -114,7 +114,7 @@ async def _start(
     floor = Floor(parties, lanes, stock, keeper, head, ledger, clock)
     batching = AnchoringRules(chain.receipt_domain, party_set, limits.anchor_max_size, limits.anchor_max_delay_s)
     anchoring = Anchoring(ledger, parties, chain, batching, clock)
-    rules = Rules(chain.receipt_domain, party_set, len(parties))
+    rules = Rules(chain.receipt_domain, party_set, len(parties), limits.max_rows)
     jobs = Jobs(floor, rules, board, owned, longest_s=limits.job_s, receipt_stored=anchoring.added)
     if abandoned := await jobs.fail_unfinished():
         _LOG.warning("jobs that a crash left behind are now failed", jobs=abandoned)
