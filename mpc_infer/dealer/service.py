@@ -64,7 +64,8 @@ class Dealer:
 
         Raises:
             InvalidRequest, MessageTooLarge: malformed, or over a limit.
-            SealingFailed: a seed was sealed for another plan, number of batches, material, set of commitments or receiver.
+            SealingFailed: a seed was sealed for another plan, material, number of batches, set of commitments or
+                receiver.
             CommitmentMismatch: a seed does not open its commitment.
         """
         plan = self._checked_plan(request)

@@ -43,9 +43,7 @@ class DealerDoor:
         key = self._sealing_key(deadline)
 
         def seal_seed(seed: bytes, commitments: Sequence[bytes]) -> bytes:
-            context = sealed_seed_context(
-                material_id, plan.digest, commitments, self._rank, self._receiver, batches
-            )
+            context = sealed_seed_context(material_id, plan.digest, commitments, self._rank, self._receiver, batches)
             return sealed_to(seal(seed, key, context)).SerializeToString(deterministic=True)
 
         return seal_seed
