@@ -80,6 +80,7 @@ class LaneRunner:
                 "job": request.job_id,
                 "model": request.model_hash,
                 "material": call.material_id,
+                "terms": job.terms,
                 "inputs": job.inputs,
             }
             fields = {"rows": request.rows, "deadline_ms": until_ms}

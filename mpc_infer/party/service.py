@@ -20,7 +20,7 @@ from mpc_infer.evidence.eip712 import (
 )
 from mpc_infer.graph import Graph
 from mpc_infer.identity.signer import Signer
-from mpc_infer.ids import ModelHash, SessionId
+from mpc_infer.ids import Address, ModelHash, SessionId
 from mpc_infer.party import checks
 from mpc_infer.party.calls import InstallCall, PrepareCall, Prepared, RunCall, SessionReport
 from mpc_infer.party.checks import CheckedJob
@@ -169,8 +169,9 @@ class Party:
         digest = request.digest(self._identity.receipt_domain)
         checks.check_signature(digest, request.owner, call.owner_signature)
         checks.check_deadline(request.deadline, self._clock.now_ms(), self._limits.max_deadline_s)
-        graph = await self._graph(request.model_hash)
-        await self._view.check_model(call.registry_block, request.model_hash, request.owner, place.party_set)
+        graph, model_owner = await self._known(request.model_hash)
+        record = await self._view.check_model(call.registry_block, request.model_hash, request.owner, place.party_set)
+        checks.check_model_owner(record.owner, model_owner)
         checks.check_delivery(request, call.result_key)
         checks.check_rows(request.rows, self._limits.max_rows)
         checks.check_root(call.input_commitments, place.size, request.input_root)
@@ -216,10 +217,10 @@ class Party:
         if self.state.now is not PartyState.SERVING:
             raise Unavailable(f"this party is {self.state.now.value}", remedy="try again later")
 
-    async def _graph(self, model_hash: ModelHash) -> Graph:
+    async def _known(self, model_hash: ModelHash) -> tuple[Graph, Address]:
         if self._shelf.knows(model_hash):
-            return self._shelf.graph(model_hash)
-        return await asyncio.to_thread(self._shelf.graph, model_hash)
+            return self._shelf.known(model_hash)
+        return await asyncio.to_thread(self._shelf.known, model_hash)
 
     def _start(self, job: CheckedJob) -> asyncio.Task[party_pb2.RunJobResponse]:
         task = asyncio.create_task(self._run_checked(job), name="run-job")

@@ -6,9 +6,13 @@ from mpc_infer.encoding import address_bytes, digest
 from mpc_infer.ids import Address, JobId, MaterialId, ModelHash
 
 
-def sealed_input_context(job_id: JobId, model_hash: ModelHash, party_address: Address) -> bytes:
-    """A data owner's input share for one party in one job."""
-    return digest("sealed-input", job_id, model_hash, address_bytes(party_address))
+def sealed_input_context(job_id: JobId, model_hash: ModelHash, owner: Address, party_address: Address) -> bytes:
+    """A data owner's input share for one party in one job.
+
+    The owner is part of it: whoever relays the box could otherwise have it opened in a job of somebody else, who
+    chooses the job's id and who receives the result.
+    """
+    return digest("sealed-input", job_id, model_hash, address_bytes(owner), address_bytes(party_address))
 
 
 def sealed_model_context(model_hash: ModelHash, party_address: Address) -> bytes:

@@ -112,7 +112,7 @@ class Worker:
         material = self._material(request, plan, session_id, deadline)
         offline_ms = 1000 * (time.monotonic() - began)
         job_id, model_hash = JobId(request.blob("job")), ModelHash(request.blob("model"))
-        spec = SessionSpec(session_id, job_id, model_hash, self._setup.addresses)
+        spec = SessionSpec(session_id, job_id, model_hash, self._setup.addresses, request.blob("terms"))
         inputs = decode_tensors(request.blob("inputs"))
         self._inbox.enter(session_id)
         try:

@@ -307,7 +307,7 @@ class Party:
 
     def _output(self, message: party_pb2.RunJobRequest, request: JobRequest) -> bytes:
         sealed = sealed_from(message.sealed_input)
-        context = sealed_input_context(request.job_id, request.model_hash, self.address)
+        context = sealed_input_context(request.job_id, request.model_hash, request.owner, self.address)
         salt, data = split_opening(self.keys.unseal(sealed, context))
         place = input_context(request.job_id, request.model_hash, self.address)
         open_commitment(message.input_commitments[self.index], salt, place, data)

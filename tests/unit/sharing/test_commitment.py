@@ -78,7 +78,7 @@ def contexts():
     yield from (input_context(j, model, p) for j in (job, other_job) for p in (A, B))
     yield from (output_context(session, j, p) for j in (job, other_job) for p in (A, B))
     yield from (model_context(plan, o, "name", v, p) for o in (A, B) for v in (1, 2) for p in (A, B))
-    yield from (sealed_input_context(j, model, p) for j in (job, other_job) for p in (A, B))
+    yield from (sealed_input_context(j, model, o, p) for j in (job, other_job) for o in (A, B) for p in (A, B))
     yield from (sealed_model_context(model, p) for p in (A, B))
     yield from (sealed_result_context(j, p) for j in (job, other_job) for p in (A, B))
     yield from (
