@@ -19,8 +19,9 @@ _LOG = Log("coordinator.material")
 IDLE_S = 0.02
 """A lane must have been idle for so long before its stock is filled up: a client that sends one job after the other
 is not made to wait. Where the stock runs low it is filled at once, several batches in one go."""
-HOLD_S = 0.06
-"""How long making material should hold a lane at most."""
+HOLD_S = 0.2
+"""How long making material should hold a lane at most. Longer, and the few jobs that come meanwhile wait longer;
+shorter, and under steady load more jobs wait."""
 MAX_BATCHES = 32
 MAX_PACES = 256
 REST_S = 5.0
