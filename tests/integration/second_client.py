@@ -8,7 +8,6 @@ import json
 import os
 import time
 import tomllib
-import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from mpc_infer.v1 import common_pb2, coordinator_pb2, coordinator_pb2_grpc
 from tests.integration import second_crypto as crypto
+from tests.integration.second_chain import Chain, address_word, byte_strings, list_at, text, word, words_of
 
 JOB_REQUEST = (
     "JobRequest(bytes32 jobId,bytes32 modelHash,bytes32 partySet,bytes32 inputRoot,address owner,uint8 delivery,"
@@ -31,50 +31,14 @@ RECEIPT = (
 )
 BATCH_ROOT = "BatchRoot(bytes32 root,uint64 size,bytes32 partySet)"
 PUBLICATION = "ModelPublication(bytes32 modelHash)"
-HOLDING = "ModelHolding(bytes32 modelHash,bytes32 partySet)"
+HOLDING = "ModelHolding(bytes32 modelHash,bytes32 partySet,address owner)"
 COORDINATOR, CLIENT = 1, 2
 MIB = 1 << 20
-
-
-def word(number: int) -> bytes:
-    return number.to_bytes(32, "big")
-
-
-def address_word(address: bytes) -> bytes:
-    return bytes(12) + address
 
 
 def canonical(value: Any) -> bytes:
     """RFC 8785, for what manifests and graphs hold: ASCII keys, integers below 2^53."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-class Chain:
-    """eth_call by hand: four bytes of Keccak, then words."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self.chain_id = int(self._rpc("eth_chainId"), 16)
-
-    def call(self, contract: bytes, function: str, arguments: bytes, block: str = "latest") -> bytes:
-        data = "0x" + (crypto.keccak(function.encode())[:4] + arguments).hex()
-        return bytes.fromhex(self._rpc("eth_call", {"to": "0x" + contract.hex(), "data": data}, block)[2:])
-
-    def _rpc(self, method: str, *params: Any) -> Any:
-        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
-        request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.load(answer)["result"]
-
-
-def words_of(data: bytes) -> list[bytes]:
-    return [data[start : start + 32] for start in range(0, len(data), 32)]
-
-
-def list_at(data: bytes, offset: int) -> list[bytes]:
-    """A dynamic array of words that begins at a byte offset."""
-    words = words_of(data[offset:])
-    return words[1 : 1 + int.from_bytes(words[0], "big")]
 
 
 @dataclass(frozen=True)
@@ -150,9 +114,7 @@ class SecondClient:
     # Step 2
 
     def model(self, name: str) -> tuple[bytes, dict[str, Any]]:
-        label = name.encode()
-        arguments = word(32) + word(len(label)) + label.ljust(-(-len(label) // 32) * 32, b"\0")
-        active = self.chain.call(self.model_registry, "activeModel(string)", arguments)
+        active = self.chain.call(self.model_registry, "activeModel(string)", word(32) + text(name))
         listed = self.stub.ListModels(coordinator_pb2.ListModelsRequest(name=name), timeout=30).models
         found = next(each for each in listed if each.model_hash == active)
         manifest = json.loads(found.manifest)
@@ -298,10 +260,10 @@ class SecondClient:
         }
         return json.dumps(content).encode()
 
-    # Section 9: a model of one linear layer
+    # Section 11: a model of one linear layer
 
     def publish(self, name: str, weights: Sequence[Sequence[float]]) -> tuple[bytes, list[bytes]]:
-        """Brings a model to the parties. Returns its hash and the parties' signed holdings."""
+        """Version 1 of a name, brought to the parties. Returns the model's hash and the parties' signed holdings."""
         network, frac_bits = self.network(), 16
         sizes = [len(weights), len(weights[0])]
         graph = canonical(linear_graph(*sizes))
@@ -345,6 +307,15 @@ class SecondClient:
         held = crypto.typed_digest(HOLDING, model_hash + network.party_set, self.chain.chain_id, self.model_registry)
         self._check_signatures(held, answer.holdings, [party.address for party in network.parties])
         return model_hash, [each.signature for each in answer.holdings]
+
+    def activate(self, model_hash: bytes, name: str, holdings: Sequence[bytes], party_set: bytes) -> None:
+        """The registry's part: propose, stage, activate."""
+        registry = self.model_registry
+        proposal = model_hash + word(4 * 32) + word(1) + party_set + text(name)
+        self.chain.send(self._key, registry, "propose(bytes32,string,uint64,bytes32)", proposal)
+        staging = model_hash + word(2 * 32) + byte_strings(holdings)
+        self.chain.send(self._key, registry, "stage(bytes32,bytes[])", staging)
+        self.chain.send(self._key, registry, "activate(bytes32)", model_hash)
 
     # What several steps share
 

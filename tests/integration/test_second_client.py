@@ -42,17 +42,22 @@ def test_a_client_in_another_language(
     second.channel.close()
 
 
-def test_a_model_from_another_language(net: Devnet, published: dict[str, TrainedModel]) -> None:
+def test_a_model_from_another_language(net: Devnet) -> None:
+    name, weights = "from-another-language", [[0.5, -1.0], [2.0, 0.25], [-0.125, 3.0]]
     second = SecondClient(net.client(OWNER), HYBRID)
-    model_hash, holdings = second.publish("from-another-language", [[0.5, -1.0], [2.0, 0.25], [-0.125, 3.0]])
-    assert len(model_hash) == 32
-    assert len(holdings) == 3
+    model_hash, holdings = second.publish(name, weights)
+    second.activate(model_hash, name, holdings, second.network().party_set)
+    assert second.model(name)[0] == model_hash
+    rows = [[1.0, 2.0, -3.0], [0.0, -0.5, 4.0]]
+    sent = second.prepare(name, rows, COORDINATOR)
+    shape, values = second.check(sent, second.submit(sent))["y"]
+    assert np.abs(np.reshape(values, shape) - np.array(rows) @ np.array(weights)).max() < TOLERANCE
     second.channel.close()
 
 
-@pytest.mark.parametrize("name", ["second_client.py", "second_crypto.py"])
+@pytest.mark.parametrize("name", ["second_client.py", "second_chain.py", "second_crypto.py"])
 def test_it_shares_no_code_with_the_first(name: str) -> None:
-    allowed = {"mpc_infer.v1", "tests.integration"}
+    allowed = {"mpc_infer.v1", "tests.integration", "tests.integration.second_chain"}
     modules = {
         module
         for node in ast.walk(ast.parse((HERE / name).read_text()))
