@@ -57,8 +57,9 @@ fmt: $(DEV_STAMP)  ## format and sort imports
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(DEV_STAMP)  ## side by side with stock CrypTen on this machine
+bench: $(DEV_STAMP)  ## side by side with stock CrypTen on this machine; what a request costs around the computation
 	$(BIN)/python -m bench.overhead $(ARGS)
+	$(BIN)/python -m bench.service
 
 protos: $(DEV_STAMP)  ## generate mpc_infer/v1 from protos/
 	$(BIN)/buf lint protos

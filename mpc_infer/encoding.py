@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 import re
+from functools import lru_cache
 from typing import Any
 
 import rfc8785
@@ -77,6 +78,12 @@ def to_address(data: bytes) -> Address:
     """
     if len(data) != ADDRESS_BYTES:
         raise InvalidRequest(f"an address has {ADDRESS_BYTES} bytes, not {len(data)}")
+    return _checksummed(bytes(data))
+
+
+@lru_cache(maxsize=4096)
+def _checksummed(data: bytes) -> Address:
+    # Cached: the same few addresses come with every request, and each costs a Keccak.
     digits = data.hex()
     checks = keccak(digits.encode()).hex()
     return Address("0x" + "".join(d.upper() if c >= "8" else d for d, c in zip(digits, checks, strict=False)))

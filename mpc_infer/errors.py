@@ -309,7 +309,7 @@ class InclusionInvalid(ReceiptInvalid):
 
 
 class RootNotAnchored(ReceiptInvalid):
-    """Step 7: the root is not on the chain."""
+    """Step 7: the root is not on the chain for this party set, or not at a time that fits the receipt and its keys."""
 
     code = "ROOT_NOT_ANCHORED"
 
@@ -359,9 +359,9 @@ class InternalError(MpcInferError):
 
 
 def all_errors() -> Iterator[type[MpcInferError]]:
-    """The whole tree, parents first."""
+    """The whole tree, parents first; not what a package refines for itself."""
     pending: list[type[MpcInferError]] = [MpcInferError]
     while pending:
         current = pending.pop(0)
         yield current
-        pending.extend(current.__subclasses__())
+        pending.extend(kind for kind in current.__subclasses__() if kind.__module__ == __name__)

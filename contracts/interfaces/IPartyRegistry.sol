@@ -3,7 +3,9 @@ pragma solidity ^0.8.28;
 
 /// @title Who computes: parties, the keys they sign with and when those were valid, and sets of parties
 /// @notice All times are seconds of the chain's clock. A window holds from `notBefore`, inclusive, to `notAfter`,
-/// exclusive. Rotating a key does not void what it signed; revoking it does, from a time on.
+/// exclusive. That a window ends voids nothing that was signed within it. A revocation does, from a time on: what bears
+/// that time or a later one, and what is not known to have existed before it, since whoever stole a key can write any
+/// time into what it signs.
 interface IPartyRegistry {
     /// @notice What a party says about itself.
     /// @param tlsKeyHash SHA-256 of the public key of its certificate authority or certificate
@@ -18,9 +20,11 @@ interface IPartyRegistry {
     }
 
     /// @notice When a key may sign for a party.
+    /// @param revokedFrom from when on what it signs is void; the largest number where it is not revoked
     struct Window {
         uint64 notBefore;
         uint64 notAfter;
+        uint64 revokedFrom;
     }
 
     /// @notice A party was registered; its identity is a signer from now on.
@@ -29,10 +33,10 @@ interface IPartyRegistry {
     event PartyUpdated(address indexed identity, bytes32 tlsKeyHash, bytes32[] sealingKeyIds, string endpoint);
     /// @notice A key may sign for a party within a window.
     event SignerAdded(address indexed identity, address indexed signer, uint64 notBefore, uint64 notAfter);
-    /// @notice A key's window now ends at `from`.
+    /// @notice What a key signs is void from `from` on.
     event SignerRevoked(address indexed identity, address indexed signer, uint64 from);
     /// @notice An ordered set of parties got its name.
-    event PartySetCreated(bytes32 indexed id, uint32 indexed number, address[] members, uint256 threshold);
+    event PartySetCreated(bytes32 indexed id, address[] members, uint256 threshold);
 
     error PartyExists(address identity);
     error PartyUnknown(address identity);
@@ -41,14 +45,13 @@ interface IPartyRegistry {
     error SignerExists(address identity, address signer);
     error SignerUnknown(address identity, address signer);
     error WindowInvalid(uint64 notBefore, uint64 notAfter, uint64 nowSeconds);
-    error RevocationTooLate(address identity, address signer, uint64 from, uint64 notAfter);
+    error RevocationTooLate(address identity, address signer, uint64 from, uint64 end);
     error MayNotRevoke(address identity, address caller);
     error PartyCountInvalid(uint256 given, uint256 least, uint256 most);
     error ThresholdInvalid(uint256 threshold, uint256 least, uint256 most);
     error DuplicateMember(address identity);
     error PartySetExists(bytes32 id);
     error PartySetUnknown(bytes32 id);
-    error PartySetNumberUnknown(uint32 number);
     error SignatureCountWrong(uint256 given, uint256 wanted);
     error SignerNotValid(address identity, address signer, uint256 timestamp);
     error DuplicateSigner(address signer);
@@ -75,7 +78,7 @@ interface IPartyRegistry {
     function addSigner(address identity, address signer, uint64 notBefore, uint64 notAfter) external;
 
     /// @notice Void what a key signs, from a time on, which may lie in the past.
-    /// @dev The identity's owner or a guardian may. A window can only become shorter.
+    /// @dev The identity's owner or a guardian may. A later revocation can only reach further back.
     function revokeSigner(address identity, address signer, uint64 from) external;
 
     /// @notice Name an ordered set of parties. Anybody may: the name says nothing but who is in it, and nothing is
@@ -96,21 +99,20 @@ interface IPartyRegistry {
         view
         returns (address[] memory members, uint256 threshold, uint64 createdAt);
 
-    /// @notice The set with a number: 1 is the first one created. Reverts with PartySetNumberUnknown.
-    function partySetByNumber(uint32 number) external view returns (bytes32 id);
-
-    /// @notice When a key may sign for a party; both zero where it never could.
+    /// @notice When a key may sign for a party; all zero where it never could.
     function signerWindow(address identity, address signer) external view returns (Window memory);
 
     /// @notice Whether a key could sign for a party at a time, in seconds, as known at this block.
     function signerValidAt(address identity, address signer, uint64 timestamp) external view returns (bool);
 
-    /// @notice Check that signers stand for a set's members: one each, in their order, valid at a time, all different.
-    /// @return number the set's number
-    function requireSigners(bytes32 id, address[] calldata signers, uint256 timestamp)
-        external
-        view
-        returns (uint32 number);
+    /// @notice Whether a key was revoked from that time, or from an earlier one, as known at this block.
+    function signerRevokedAt(address identity, address signer, uint64 timestamp) external view returns (bool);
+
+    /// @notice Check that signers stand for a set's members: one each, in their order, all different, with keys that were
+    /// valid when they signed and not revoked by the time at which the signatures are known to have existed.
+    /// @param signedAt when they say they signed, in seconds
+    /// @param knownAt when the signatures were seen, in seconds
+    function requireSigners(bytes32 id, address[] calldata signers, uint256 signedAt, uint256 knownAt) external view;
 
     /// @notice Whether an account may stop what looks wrong.
     function isGuardian(address account) external view returns (bool);

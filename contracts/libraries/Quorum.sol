@@ -8,19 +8,20 @@ import {IPartyRegistry} from "interfaces/IPartyRegistry.sol";
 library Quorum {
     /// @notice Recover every signer and have the registry check that they stand for the set's members, in order.
     /// @dev OpenZeppelin refuses high s, wrong v and wrong lengths. Reverts where anything is missing or foreign.
-    /// @param timestamp seconds at which the keys must have been valid
-    /// @return number the party set's number in the registry
+    /// @param signedAt seconds at which the keys must have been valid
+    /// @param knownAt seconds at which the signatures are known to have existed: by then no key may have been revoked
     function requireAll(
         IPartyRegistry registry,
         bytes32 digest,
         bytes32 partySet,
         bytes[] calldata signatures,
-        uint256 timestamp
-    ) internal view returns (uint32 number) {
+        uint256 signedAt,
+        uint256 knownAt
+    ) internal view {
         address[] memory signers = new address[](signatures.length);
         for (uint256 i = 0; i < signatures.length; ++i) {
             signers[i] = ECDSA.recoverCalldata(digest, signatures[i]);
         }
-        return registry.requireSigners(partySet, signers, timestamp);
+        registry.requireSigners(partySet, signers, signedAt, knownAt);
     }
 }

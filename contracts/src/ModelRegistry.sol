@@ -53,7 +53,7 @@ contract ModelRegistry is IModelRegistry, EIP712 {
         Model storage record = _models[modelHash];
         if (record.status != Status.Proposed) revert StatusWrong(modelHash, record.status);
         bytes32 digest = _hashTypedDataV4(ModelHolding(modelHash, record.partySet).hash());
-        Quorum.requireAll(PARTY_REGISTRY, digest, record.partySet, holdings, block.timestamp);
+        Quorum.requireAll(PARTY_REGISTRY, digest, record.partySet, holdings, block.timestamp, block.timestamp);
         record.status = Status.Staged;
         emit ModelStaged(modelHash);
     }

@@ -21,17 +21,16 @@ contract PartyRegistry is IPartyRegistry, ERC1056Registry, AccessControl {
     /// @dev One storage slot, so that checking signatures costs one read for the set and two per member.
     struct SetHeader {
         uint64 createdAt;
-        uint32 number;
         uint8 count;
         uint8 threshold;
     }
+
+    uint64 private constant NEVER = type(uint64).max;
 
     mapping(address identity => Party) private _parties;
     mapping(address identity => mapping(address signer => Window)) private _windows;
     mapping(bytes32 id => SetHeader) private _sets;
     mapping(bytes32 id => mapping(uint256 index => address identity)) private _members;
-    mapping(uint32 number => bytes32 id) private _setIds;
-    uint32 private _setCount;
 
     /// @param admin first administrator, registrar and guardian
     constructor(address admin) {
@@ -53,7 +52,7 @@ contract PartyRegistry is IPartyRegistry, ERC1056Registry, AccessControl {
         _parties[identity].registeredAt = uint64(block.timestamp);
         _describe(identity, tlsKeyHash, sealingKeyIds, endpoint);
         emit PartyRegistered(identity, tlsKeyHash, sealingKeyIds, endpoint);
-        _open(identity, identity, Window(uint64(block.timestamp), type(uint64).max));
+        _open(identity, identity, uint64(block.timestamp), type(uint64).max);
     }
 
     /// @inheritdoc IPartyRegistry
@@ -80,7 +79,7 @@ contract PartyRegistry is IPartyRegistry, ERC1056Registry, AccessControl {
         if (start < block.timestamp || notAfter <= start) {
             revert WindowInvalid(notBefore, notAfter, uint64(block.timestamp));
         }
-        _open(identity, signer, Window(start, notAfter));
+        _open(identity, signer, start, notAfter);
     }
 
     /// @inheritdoc IPartyRegistry
@@ -90,8 +89,9 @@ contract PartyRegistry is IPartyRegistry, ERC1056Registry, AccessControl {
         }
         Window storage window = _windows[identity][signer];
         if (window.notBefore == 0) revert SignerUnknown(identity, signer);
-        if (from >= window.notAfter) revert RevocationTooLate(identity, signer, from, window.notAfter);
-        window.notAfter = from;
+        uint64 end = window.notAfter < window.revokedFrom ? window.notAfter : window.revokedFrom;
+        if (from >= end) revert RevocationTooLate(identity, signer, from, end);
+        window.revokedFrom = from;
         emit SignerRevoked(identity, signer, from);
     }
 
@@ -104,12 +104,10 @@ contract PartyRegistry is IPartyRegistry, ERC1056Registry, AccessControl {
         // One share must never be enough to open a value.
         if (threshold < LEAST_PARTIES || threshold > count) revert ThresholdInvalid(threshold, LEAST_PARTIES, count);
         id = partySetId(identities, threshold);
-        if (_sets[id].number != 0) revert PartySetExists(id);
+        if (_sets[id].count != 0) revert PartySetExists(id);
         _storeMembers(id, identities);
-        uint32 number = ++_setCount;
-        _sets[id] = SetHeader(uint64(block.timestamp), number, uint8(count), uint8(threshold));
-        _setIds[number] = id;
-        emit PartySetCreated(id, number, identities, threshold);
+        _sets[id] = SetHeader(uint64(block.timestamp), uint8(count), uint8(threshold));
+        emit PartySetCreated(id, identities, threshold);
     }
 
     /// @inheritdoc IPartyRegistry
@@ -133,12 +131,6 @@ contract PartyRegistry is IPartyRegistry, ERC1056Registry, AccessControl {
     }
 
     /// @inheritdoc IPartyRegistry
-    function partySetByNumber(uint32 number) external view returns (bytes32 id) {
-        id = _setIds[number];
-        if (id == 0) revert PartySetNumberUnknown(number);
-    }
-
-    /// @inheritdoc IPartyRegistry
     function signerWindow(address identity, address signer) external view returns (Window memory) {
         return _windows[identity][signer];
     }
@@ -149,11 +141,12 @@ contract PartyRegistry is IPartyRegistry, ERC1056Registry, AccessControl {
     }
 
     /// @inheritdoc IPartyRegistry
-    function requireSigners(bytes32 id, address[] calldata signers, uint256 timestamp)
-        external
-        view
-        returns (uint32 number)
-    {
+    function signerRevokedAt(address identity, address signer, uint64 timestamp) external view returns (bool) {
+        return _windows[identity][signer].notBefore != 0 && _revokedAt(identity, signer, timestamp);
+    }
+
+    /// @inheritdoc IPartyRegistry
+    function requireSigners(bytes32 id, address[] calldata signers, uint256 signedAt, uint256 knownAt) external view {
         SetHeader memory header = _requireSet(id);
         uint256 count = header.count;
         if (signers.length != count) revert SignatureCountWrong(signers.length, count);
@@ -161,12 +154,12 @@ contract PartyRegistry is IPartyRegistry, ERC1056Registry, AccessControl {
         for (uint256 i = 0; i < count; ++i) {
             address signer = signers[i];
             address identity = members[i];
-            if (!_validAt(identity, signer, timestamp)) revert SignerNotValid(identity, signer, timestamp);
+            if (!_validAt(identity, signer, signedAt)) revert SignerNotValid(identity, signer, signedAt);
+            if (_revokedAt(identity, signer, knownAt)) revert SignerNotValid(identity, signer, knownAt);
             for (uint256 j = 0; j < i; ++j) {
                 if (signers[j] == signer) revert DuplicateSigner(signer);
             }
         }
-        return header.number;
     }
 
     /// @inheritdoc IPartyRegistry
@@ -193,9 +186,9 @@ contract PartyRegistry is IPartyRegistry, ERC1056Registry, AccessControl {
         record.endpoint = endpoint;
     }
 
-    function _open(address identity, address signer, Window memory window) private {
-        _windows[identity][signer] = window;
-        emit SignerAdded(identity, signer, window.notBefore, window.notAfter);
+    function _open(address identity, address signer, uint64 notBefore, uint64 notAfter) private {
+        _windows[identity][signer] = Window(notBefore, notAfter, NEVER);
+        emit SignerAdded(identity, signer, notBefore, notAfter);
     }
 
     function _storeMembers(bytes32 id, address[] calldata identities) private {
@@ -211,7 +204,12 @@ contract PartyRegistry is IPartyRegistry, ERC1056Registry, AccessControl {
 
     function _validAt(address identity, address signer, uint256 timestamp) private view returns (bool) {
         Window storage window = _windows[identity][signer];
-        return timestamp >= window.notBefore && timestamp < window.notAfter;
+        return timestamp >= window.notBefore && timestamp < window.notAfter && timestamp < window.revokedFrom;
+    }
+
+    function _revokedAt(address identity, address signer, uint256 timestamp) private view returns (bool) {
+        uint64 from = _windows[identity][signer].revokedFrom;
+        return from != NEVER && timestamp >= from;
     }
 
     function _requireParty(address identity) private view {
@@ -220,6 +218,6 @@ contract PartyRegistry is IPartyRegistry, ERC1056Registry, AccessControl {
 
     function _requireSet(bytes32 id) private view returns (SetHeader memory header) {
         header = _sets[id];
-        if (header.number == 0) revert PartySetUnknown(id);
+        if (header.count == 0) revert PartySetUnknown(id);
     }
 }

@@ -16,19 +16,20 @@ contract ReceiptAnchor is IReceiptAnchor, EIP712 {
     using Eip712Types for Receipt;
 
     uint8 public constant RECEIPT_VERSION = 1;
+    /// @notice By how many seconds the chain's clock may be behind the parties'.
+    uint256 public constant CLOCK_TOLERANCE = 300;
 
     /// @notice Where parties and their keys are looked up.
     IPartyRegistry public immutable PARTY_REGISTRY;
 
-    /// @dev One storage slot per batch: the party set is kept by its number, not by its 32 bytes.
+    /// @dev One storage slot per batch.
     struct Batch {
         uint64 size;
         uint64 timestamp;
         uint64 blockNumber;
-        uint32 partySetNumber;
     }
 
-    mapping(bytes32 root => Batch) private _batches;
+    mapping(bytes32 root => mapping(bytes32 partySet => Batch)) private _batches;
 
     constructor(IPartyRegistry partyRegistry) EIP712("mpc-infer", "1") {
         if (address(partyRegistry) == address(0)) revert ZeroRegistry();
@@ -39,32 +40,35 @@ contract ReceiptAnchor is IReceiptAnchor, EIP712 {
     function anchor(bytes32 root, uint64 size, bytes32 partySet, bytes[] calldata signatures) external {
         if (root == 0) revert ZeroRoot();
         if (size == 0) revert EmptyBatch(root);
-        Batch storage batch = _batches[root];
-        if (batch.size != 0) revert RootExists(root, batch.blockNumber);
+        Batch storage batch = _batches[root][partySet];
+        if (batch.size != 0) revert RootExists(root, partySet, batch.blockNumber);
         bytes32 digest = _hashTypedDataV4(BatchRoot(root, size, partySet).hash());
-        uint32 number = Quorum.requireAll(PARTY_REGISTRY, digest, partySet, signatures, block.timestamp);
-        _batches[root] = Batch(size, uint64(block.timestamp), uint64(block.number), number);
+        Quorum.requireAll(PARTY_REGISTRY, digest, partySet, signatures, block.timestamp, block.timestamp);
+        _batches[root][partySet] = Batch(size, uint64(block.timestamp), uint64(block.number));
         emit Anchored(root, partySet, size);
     }
 
     /// @inheritdoc IReceiptAnchor
-    function anchored(bytes32 root)
+    function anchored(bytes32 root, bytes32 partySet)
         external
         view
-        returns (uint64 size, uint64 timestamp, uint64 blockNumber, bytes32 partySet)
+        returns (uint64 size, uint64 timestamp, uint64 blockNumber)
     {
-        Batch memory batch = _batches[root];
-        if (batch.size == 0) return (0, 0, 0, 0);
-        return (batch.size, batch.timestamp, batch.blockNumber, PARTY_REGISTRY.partySetByNumber(batch.partySetNumber));
+        Batch memory batch = _batches[root][partySet];
+        return (batch.size, batch.timestamp, batch.blockNumber);
     }
 
     /// @inheritdoc IReceiptAnchor
-    function verifyInclusion(bytes32 receiptDigest, uint64 index, uint64 size, bytes32[] calldata path, bytes32 root)
-        external
-        view
-        returns (bool)
-    {
-        return size != 0 && _batches[root].size == size && Rfc9162.included(receiptDigest, index, size, path, root);
+    function verifyInclusion(
+        bytes32 receiptDigest,
+        uint64 index,
+        uint64 size,
+        bytes32[] calldata path,
+        bytes32 root,
+        bytes32 partySet
+    ) external view returns (bool) {
+        return size != 0 && _batches[root][partySet].size == size
+            && Rfc9162.included(receiptDigest, index, size, path, root);
     }
 
     /// @inheritdoc IReceiptAnchor
@@ -78,9 +82,11 @@ contract ReceiptAnchor is IReceiptAnchor, EIP712 {
         if (receipt.version != RECEIPT_VERSION) revert ReceiptVersionUnknown(receipt.version);
         if (receipt.started > receipt.finished) revert ReceiptTimesInvalid(receipt.started, receipt.finished);
         receiptDigest = hashReceipt(receipt);
-        uint32 number =
-            Quorum.requireAll(PARTY_REGISTRY, receiptDigest, receipt.partySet, signatures, receipt.finished / 1000);
-        _requireIncluded(receiptDigest, receipt.partySet, number, index, path, root);
+        Batch memory batch = _requireBatch(root, receipt.partySet);
+        _requireSigned(receipt, receiptDigest, signatures, batch.timestamp);
+        if (!Rfc9162.included(receiptDigest, index, batch.size, path, root)) {
+            revert ReceiptNotIncluded(receiptDigest, index, root);
+        }
     }
 
     /// @inheritdoc IReceiptAnchor
@@ -103,21 +109,19 @@ contract ReceiptAnchor is IReceiptAnchor, EIP712 {
         return _hashTypedDataV4(receipt.hash());
     }
 
-    function _requireIncluded(
+    function _requireBatch(bytes32 root, bytes32 partySet) private view returns (Batch memory batch) {
+        batch = _batches[root][partySet];
+        if (batch.size == 0) revert RootUnknown(root, partySet);
+    }
+
+    function _requireSigned(
+        Receipt calldata receipt,
         bytes32 receiptDigest,
-        bytes32 partySet,
-        uint32 number,
-        uint64 index,
-        bytes32[] calldata path,
-        bytes32 root
+        bytes[] calldata signatures,
+        uint64 anchoredAt
     ) private view {
-        Batch memory batch = _batches[root];
-        if (batch.size == 0) revert RootUnknown(root);
-        if (batch.partySetNumber != number) {
-            revert ReceiptPartySetWrong(partySet, PARTY_REGISTRY.partySetByNumber(batch.partySetNumber));
-        }
-        if (!Rfc9162.included(receiptDigest, index, batch.size, path, root)) {
-            revert ReceiptNotIncluded(receiptDigest, index, root);
-        }
+        uint256 finished = receipt.finished / 1000;
+        if (finished > anchoredAt + CLOCK_TOLERANCE) revert ReceiptAfterAnchor(receipt.finished, anchoredAt);
+        Quorum.requireAll(PARTY_REGISTRY, receiptDigest, receipt.partySet, signatures, finished, anchoredAt);
     }
 }

@@ -173,6 +173,40 @@ contract PartyRegistryTest is Base {
         vm.prank(members[0]);
         parties.revokeSigner(members[0], members[0], from);
         assertEq(parties.signerValidAt(members[0], members[0], time), time >= block.timestamp && time < from);
+        assertEq(parties.signerRevokedAt(members[0], members[0], time), time >= from);
+        assertFalse(parties.signerRevokedAt(members[1], members[1], time));
+        assertFalse(parties.signerRevokedAt(members[0], spare, time));
+    }
+
+    function testFuzz_aRevocationVoidsWhatIsSeenTooLate(uint64 from, uint64 signedAt, uint64 knownAt) public {
+        uint64 start = uint64(block.timestamp);
+        from = uint64(bound(from, start + 1, start + 1000));
+        signedAt = uint64(bound(signedAt, start, from - 1));
+        knownAt = uint64(bound(knownAt, start, start + 2000));
+        vm.prank(members[1]);
+        parties.revokeSigner(members[1], members[1], from);
+        if (knownAt >= from) {
+            vm.expectRevert(
+                abi.encodeWithSelector(IPartyRegistry.SignerNotValid.selector, members[1], members[1], knownAt)
+            );
+        }
+        parties.requireSigners(set, members, signedAt, knownAt);
+    }
+
+    function test_whatIsNotRevokedIsNeverRevoked() public view {
+        assertFalse(parties.signerRevokedAt(members[0], members[0], type(uint64).max));
+        parties.requireSigners(set, members, block.timestamp, type(uint64).max);
+    }
+
+    function test_thatAWindowEndsVoidsNothing() public {
+        uint64 start = uint64(block.timestamp);
+        vm.prank(members[0]);
+        parties.addSigner(members[0], spare, 0, start + 10);
+        address first = members[0];
+        members[0] = spare;
+        parties.requireSigners(set, members, start + 9, start + 1000);
+        vm.expectRevert(abi.encodeWithSelector(IPartyRegistry.SignerNotValid.selector, first, spare, start + 10));
+        parties.requireSigners(set, members, start + 10, start + 1000);
     }
 
     // Sets
@@ -184,7 +218,6 @@ contract PartyRegistryTest is Base {
         assertEq(createdAt, block.timestamp);
         assertEq(set, keccak256(abi.encode(block.chainid, address(parties), members, 3)));
         assertEq(set, parties.partySetId(members, 3));
-        assertEq(parties.partySetByNumber(1), set);
     }
 
     function test_setsDifferByOrderAndThreshold() public {
@@ -192,7 +225,6 @@ contract PartyRegistryTest is Base {
         (members[0], members[1]) = (members[1], members[0]);
         bytes32 third = parties.createPartySet(members, 3);
         assertTrue(set != other && other != third && set != third);
-        assertEq(parties.partySetByNumber(3), third);
     }
 
     function test_aSetIsCreatedOnce() public {
@@ -223,19 +255,17 @@ contract PartyRegistryTest is Base {
     function test_unknownSetsAreRefused() public {
         vm.expectRevert(abi.encodeWithSelector(IPartyRegistry.PartySetUnknown.selector, bytes32(uint256(5))));
         parties.partySet(bytes32(uint256(5)));
-        vm.expectRevert(abi.encodeWithSelector(IPartyRegistry.PartySetNumberUnknown.selector, 2));
-        parties.partySetByNumber(2);
     }
 
     function test_signersStandForASetInItsOrder() public {
-        assertEq(parties.requireSigners(set, members, block.timestamp), 1);
+        parties.requireSigners(set, members, block.timestamp, block.timestamp);
         (members[0], members[1]) = (members[1], members[0]);
         vm.expectRevert(
             abi.encodeWithSelector(IPartyRegistry.SignerNotValid.selector, members[1], members[0], block.timestamp)
         );
-        parties.requireSigners(set, members, block.timestamp);
+        parties.requireSigners(set, members, block.timestamp, block.timestamp);
         vm.expectRevert(abi.encodeWithSelector(IPartyRegistry.SignatureCountWrong.selector, 2, 3));
-        parties.requireSigners(set, new address[](2), block.timestamp);
+        parties.requireSigners(set, new address[](2), block.timestamp, block.timestamp);
     }
 
     function test_oneKeyDoesNotStandForTwoParties() public {
@@ -245,7 +275,7 @@ contract PartyRegistryTest is Base {
         parties.addSigner(members[1], spare, 0, type(uint64).max);
         (members[0], members[1]) = (spare, spare);
         vm.expectRevert(abi.encodeWithSelector(IPartyRegistry.DuplicateSigner.selector, spare));
-        parties.requireSigners(set, members, block.timestamp);
+        parties.requireSigners(set, members, block.timestamp, block.timestamp);
     }
 
     // Identities

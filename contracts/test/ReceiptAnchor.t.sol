@@ -5,7 +5,7 @@ import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {IPartyRegistry} from "interfaces/IPartyRegistry.sol";
 import {IReceiptAnchor} from "interfaces/IReceiptAnchor.sol";
 // forge-std has a Receipt of its own.
-import {Receipt as Signed} from "libraries/Eip712Types.sol";
+import {BatchRoot, Receipt as Signed} from "libraries/Eip712Types.sol";
 import {Rfc9162} from "libraries/Rfc9162.sol";
 import {ReceiptAnchor} from "src/ReceiptAnchor.sol";
 import {Base} from "test/Base.sol";
@@ -34,17 +34,28 @@ contract ReceiptAnchorTest is Base {
         vm.expectEmit(address(anchor));
         emit IReceiptAnchor.Anchored(root, set, 1024);
         put(root, 1024);
-        (uint64 size, uint64 timestamp, uint64 blockNumber, bytes32 partySet) = anchor.anchored(root);
+        (uint64 size, uint64 timestamp, uint64 blockNumber) = anchor.anchored(root, set);
         assertEq(size, 1024);
         assertEq(timestamp, block.timestamp);
         assertEq(blockNumber, block.number);
-        assertEq(partySet, set);
     }
 
     function test_anUnknownRootIsAllZero() public view {
-        (uint64 size, uint64 timestamp, uint64 blockNumber, bytes32 partySet) = anchor.anchored(root);
+        (uint64 size, uint64 timestamp, uint64 blockNumber) = anchor.anchored(root, set);
         assertEq(size + timestamp + blockNumber, 0);
-        assertEq(partySet, 0);
+    }
+
+    function test_anotherSetTakesNoRootAway() public {
+        bytes32 other = parties.createPartySet(members, 2);
+        bytes32 squatted = anchor.hashBatchRoot(BatchRoot(root, 1, other));
+        anchor.anchor(root, 1, other, signAll(squatted));
+        (uint64 size,,) = anchor.anchored(root, set);
+        assertEq(size, 0);
+        put(root, 1024);
+        (size,,) = anchor.anchored(root, set);
+        assertEq(size, 1024);
+        (size,,) = anchor.anchored(root, other);
+        assertEq(size, 1);
     }
 
     function test_theZeroRegistryIsRefused() public {
@@ -55,7 +66,7 @@ contract ReceiptAnchorTest is Base {
     function test_aRootIsAnchoredOnce() public {
         put(root, 4);
         bytes[] memory signatures = signAll(batchDigest(root, 5));
-        vm.expectRevert(abi.encodeWithSelector(IReceiptAnchor.RootExists.selector, root, block.number));
+        vm.expectRevert(abi.encodeWithSelector(IReceiptAnchor.RootExists.selector, root, set, block.number));
         anchor.anchor(root, 5, set, signatures);
     }
 
@@ -141,7 +152,7 @@ contract ReceiptAnchorTest is Base {
         parties.addSigner(members[0], fresh, 0, type(uint64).max);
         keys[0] = key;
         put(root, 1);
-        (uint64 size,,,) = anchor.anchored(root);
+        (uint64 size,,) = anchor.anchored(root, set);
         assertEq(size, 1);
     }
 
@@ -150,12 +161,13 @@ contract ReceiptAnchorTest is Base {
         bytes32[] memory path = new bytes32[](1);
         path[0] = Rfc9162.leafHash(keccak256("right"));
         bytes32 top = Rfc9162.nodeHash(Rfc9162.leafHash(left), path[0]);
-        assertFalse(anchor.verifyInclusion(left, 0, 2, path, top));
+        assertFalse(anchor.verifyInclusion(left, 0, 2, path, top, set));
         put(top, 2);
-        assertTrue(anchor.verifyInclusion(left, 0, 2, path, top));
-        assertFalse(anchor.verifyInclusion(left, 1, 2, path, top));
-        assertFalse(anchor.verifyInclusion(left, 0, 3, path, top));
-        assertFalse(anchor.verifyInclusion(left, 0, 0, path, bytes32(0)));
+        assertTrue(anchor.verifyInclusion(left, 0, 2, path, top, set));
+        assertFalse(anchor.verifyInclusion(left, 0, 2, path, top, keccak256("another set")));
+        assertFalse(anchor.verifyInclusion(left, 1, 2, path, top, set));
+        assertFalse(anchor.verifyInclusion(left, 0, 3, path, top, set));
+        assertFalse(anchor.verifyInclusion(left, 0, 0, path, bytes32(0), set));
     }
 
     // Receipts
@@ -196,7 +208,7 @@ contract ReceiptAnchorTest is Base {
         Signed memory value = receipt();
         (bytes32 digest, bytes32 top) = anchorReceipt(value);
         bytes[] memory signatures = signAll(digest);
-        vm.expectRevert(abi.encodeWithSelector(IReceiptAnchor.RootUnknown.selector, root));
+        vm.expectRevert(abi.encodeWithSelector(IReceiptAnchor.RootUnknown.selector, root, set));
         anchor.verifyReceipt(value, signatures, 0, noPath(), root);
         vm.expectRevert(abi.encodeWithSelector(IReceiptAnchor.ReceiptNotIncluded.selector, digest, 1, top));
         anchor.verifyReceipt(value, signatures, 1, noPath(), top);
@@ -216,8 +228,41 @@ contract ReceiptAnchorTest is Base {
         (, bytes32 top) = anchorReceipt(value);
         value.partySet = parties.createPartySet(members, 2);
         bytes[] memory signatures = signAll(anchor.hashReceipt(value));
-        vm.expectRevert(abi.encodeWithSelector(IReceiptAnchor.ReceiptPartySetWrong.selector, value.partySet, set));
+        vm.expectRevert(abi.encodeWithSelector(IReceiptAnchor.RootUnknown.selector, top, value.partySet));
         anchor.verifyReceipt(value, signatures, 0, noPath(), top);
+    }
+
+    function testFuzz_anAnchorIsNotBeforeItsReceipt(uint64 late) public {
+        Signed memory value = receipt();
+        late = uint64(bound(late, 0, 2 * anchor.CLOCK_TOLERANCE()));
+        value.finished = (uint64(block.timestamp) + late) * 1000 + 999;
+        (bytes32 digest, bytes32 top) = anchorReceipt(value);
+        if (late > anchor.CLOCK_TOLERANCE()) {
+            vm.expectRevert(
+                abi.encodeWithSelector(IReceiptAnchor.ReceiptAfterAnchor.selector, value.finished, block.timestamp)
+            );
+        }
+        anchor.verifyReceipt(value, signAll(digest), 0, noPath(), top);
+    }
+
+    function test_aKeyRevokedBeforeTheAnchorVoidsWhatItSignedWithAnEarlierDate() public {
+        Signed memory value = receipt();
+        bytes32 digest = anchor.hashReceipt(value);
+        bytes[] memory signatures = signAll(digest);
+        uint64 stolen = uint64(block.timestamp) + 10;
+        (address fresh, uint256 key) = makeAddrAndKey("fresh");
+        vm.startPrank(members[0]);
+        parties.addSigner(members[0], fresh, 0, type(uint64).max);
+        parties.revokeSigner(members[0], members[0], stolen);
+        vm.stopPrank();
+        keys[0] = key;
+        bytes32 top = Rfc9162.leafHash(digest);
+        vm.warp(stolen);
+        put(top, 1);
+        vm.expectRevert(abi.encodeWithSelector(IPartyRegistry.SignerNotValid.selector, members[0], members[0], stolen));
+        anchor.verifyReceipt(value, signatures, 0, noPath(), top);
+        signatures[0] = sign(key, digest);
+        assertEq(anchor.verifyReceipt(value, signatures, 0, noPath(), top), digest);
     }
 
     function test_aReceiptFromBeforeRegistrationIsRefused() public {

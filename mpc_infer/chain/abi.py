@@ -31,26 +31,22 @@ class Entry:
 
 @dataclass(frozen=True)
 class Contract:
-    """A compiled contract."""
+    """A compiled contract; ``abi`` as the compiler writes it."""
 
     name: str
     functions: Mapping[str, Entry]
     errors: Mapping[bytes, Entry]
-    constructor: tuple[str, ...]
+    abi: tuple[Any, ...]
     bytecode: bytes
 
     def encode_call(self, function: str, arguments: Sequence[Any]) -> bytes:
-        """A transaction's or call's data.
+        """A call's data.
 
         Raises:
             InvalidInput: an argument does not fit its type.
         """
         entry = self.functions[function]
         return entry.selector + _encode(f"{self.name}.{function}", entry.inputs, arguments)
-
-    def encode_deployment(self, arguments: Sequence[Any]) -> bytes:
-        """The data that create the contract."""
-        return self.bytecode + _encode(self.name, self.constructor, arguments)
 
     def decode_result(self, function: str, data: bytes) -> tuple[Any, ...]:
         """What a call returned.
@@ -89,7 +85,7 @@ def contract(name: str) -> Contract:
         name=name,
         functions={entry.name: entry for entry in entries if entry.name in functions},
         errors={entry.selector: entry for entry in entries if entry.name not in functions},
-        constructor=next((_types(item["inputs"]) for item in items if item["type"] == "constructor"), ()),
+        abi=tuple(items),
         bytecode=bytes.fromhex(artifact["bytecode"].removeprefix("0x")),
     )
 

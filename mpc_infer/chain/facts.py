@@ -44,7 +44,11 @@ class ChainFacts:
         """Whether a key could sign for an identity at a time (Unix seconds), as known now: revocations reach back."""
         return self._registry.signer_valid(identity, signer, timestamp)
 
-    def anchored(self, root: bytes) -> AnchorFact | None:
-        """The anchored root; None where the chain does not hold it."""
-        record = self._registry.anchored(root)
-        return None if record is None else AnchorFact(record.size, record.party_set)
+    def signer_revoked(self, identity: Address, signer: Address, timestamp: int) -> bool:
+        """Whether a key was revoked by a time (Unix seconds), as known now."""
+        return self._registry.signer_revoked(identity, signer, timestamp)
+
+    def anchored(self, root: bytes, party_set: PartySetId) -> AnchorFact | None:
+        """The root that a party set anchored; None where the chain does not hold it."""
+        record = self._registry.anchored(root, party_set)
+        return None if record is None else AnchorFact(record.size, record.timestamp)

@@ -70,7 +70,7 @@ class PartySetRecord:
 
 @dataclass(frozen=True)
 class AnchorRecord:
-    """A root on the chain; ``timestamp`` in seconds."""
+    """A root that a party set anchored; ``timestamp`` in seconds."""
 
     root: bytes
     size: int

@@ -21,7 +21,7 @@ from mpc_infer.ids import Address, ModelHash, PartySetId
 
 _WORD = 32
 _UNKNOWN_MODEL = frozenset({"ModelUnknown", "NoActiveModel"})
-_UNKNOWN_PARTY = frozenset({"PartyUnknown", "PartySetUnknown", "PartySetNumberUnknown"})
+_UNKNOWN_PARTY = frozenset({"PartyUnknown", "PartySetUnknown"})
 
 
 class Registry:
@@ -129,10 +129,15 @@ class Registry:
         (valid,) = self._read("PartyRegistry", "signerValidAt", [identity, signer, timestamp], block)
         return bool(valid)
 
-    def anchored(self, root: bytes, block: int | None = None) -> AnchorRecord | None:
-        """What is known of a root; None where it is not anchored."""
-        size, timestamp, number, party_set = self._read("ReceiptAnchor", "anchored", [root], block)
-        return AnchorRecord(root, size, timestamp, number, PartySetId(party_set)) if size else None
+    def signer_revoked(self, identity: Address, signer: Address, timestamp: int, block: int | None = None) -> bool:
+        """Whether a key was revoked from a time, in seconds, or from an earlier one, as known at a block."""
+        (revoked,) = self._read("PartyRegistry", "signerRevokedAt", [identity, signer, timestamp], block)
+        return bool(revoked)
+
+    def anchored(self, root: bytes, party_set: PartySetId, block: int | None = None) -> AnchorRecord | None:
+        """What is known of a party set's root; None where that set has not anchored it."""
+        size, timestamp, number = self._read("ReceiptAnchor", "anchored", [root, party_set], block)
+        return AnchorRecord(root, size, timestamp, number, party_set) if size else None
 
     def _read(self, name: str, function: str, arguments: list[Any], block: int | None) -> tuple[Any, ...]:
         abi = contract(name)

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from mpc_infer.chain.abi import contract
 from mpc_infer.chain.records import ContractAddresses, TxResult
 from mpc_infer.chain.registry import Registry
-from mpc_infer.chain.transactions import TransactionSender
+from mpc_infer.chain.sending import open_sender
 from mpc_infer.identity.signer import Signer
 from mpc_infer.ids import Address, ModelHash, PartySetId
 
@@ -20,6 +19,9 @@ class RegistryWriter(Registry):
         signer: who signs and pays.
         timeout_s: deadline of one request, in seconds.
         mined_within_s: how long to wait until a transaction is mined.
+
+    Raises:
+        ConfigError: web3 is not installed.
     """
 
     def __init__(
@@ -33,7 +35,7 @@ class RegistryWriter(Registry):
     ) -> None:
         super().__init__(rpc_url, addresses, timeout_s=timeout_s)
         self.address = signer.address
-        self._sender = TransactionSender(self._rpc, signer, mined_within_s=mined_within_s)
+        self._sender = open_sender(self._rpc, signer, mined_within_s=mined_within_s)
 
     def register_party(
         self, identity: Address, tls_key_hash: bytes, sealing_key_ids: Sequence[bytes], endpoint: str
@@ -92,5 +94,4 @@ class RegistryWriter(Registry):
         return self._write("ReceiptAnchor", "anchor", root, size, party_set, list(signatures))
 
     def _write(self, name: str, function: str, *arguments: Any) -> TxResult:
-        data = contract(name).encode_call(function, arguments)
-        return self._sender.send(self.chain_id, self._at[name], data)
+        return self._sender.call(self.chain_id, name, self._at[name], function, arguments)

@@ -1,5 +1,7 @@
 """What every part of the client shares: who we are, the door to the coordinator, the chain and the checked facts."""
 
+from functools import cached_property
+
 from mpc_infer.chain.records import ContractAddresses
 from mpc_infer.chain.registry import Registry
 from mpc_infer.chain.writer import RegistryWriter
@@ -37,7 +39,7 @@ class Core:
         self.facts = Facts(self.door, self.registry, Suite[config.client.suite], config.client.facts_ttl_s)
         self._writer: RegistryWriter | None = None
 
-    @property
+    @cached_property
     def domain(self) -> Domain:
         """The EIP-712 domain of job requests and receipts."""
         return self.registry.receipt_domain

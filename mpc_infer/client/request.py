@@ -11,7 +11,7 @@ from mpc_infer.client.facts import ModelFacts, NetworkFacts, PartyFacts
 from mpc_infer.evidence import eip712, merkle
 from mpc_infer.evidence.eip712 import Delivery
 from mpc_infer.identity.signer import Signer
-from mpc_infer.ids import JobId
+from mpc_infer.ids import Address, JobId
 from mpc_infer.rpc.messages import sealed_to, sealing_key_to, signature_to
 from mpc_infer.sharing import (
     SealingKey,
@@ -60,13 +60,14 @@ class _Recipient:
     party: PartyFacts
     job_id: JobId
     model: ModelFacts
+    owner: Address
 
     def send(self, shares: Mapping[str, Ring]) -> tuple[bytes, common_pb2.SealedBox]:
         """Commit to one party's shares of the inputs, and seal them with their salt."""
         address, model_hash = self.party.address, self.model.manifest.hash
         salt, data = fresh_salt(), encode_tensors(shares)
         commitment = share_commitment(salt, input_context(self.job_id, model_hash, address), data)
-        context = sealed_input_context(self.job_id, model_hash, address)
+        context = sealed_input_context(self.job_id, model_hash, self.owner, address)
         sealed = seal(join_opening(salt, data), self.party.sealing_key, context)
         return commitment, sealed_to(sealed)
 
@@ -97,7 +98,7 @@ def prepare(order: Order, network: NetworkFacts, domain: eip712.Domain, owner: S
         owner: the data owner's key.
     """
     job_id = JobId(secrets.token_bytes(32))
-    commitments, sealed = _sealed_shares(order, network, job_id)
+    commitments, sealed = _sealed_shares(order, network, job_id, owner.address)
     result_key = SealingKey.generate(Suite.MLKEM768_X25519) if order.delivery is Delivery.CLIENT else None
     request = eip712.JobRequest(
         job_id=job_id,
@@ -124,13 +125,13 @@ def prepare(order: Order, network: NetworkFacts, domain: eip712.Domain, owner: S
 
 
 def _sealed_shares(
-    order: Order, network: NetworkFacts, job_id: JobId
+    order: Order, network: NetworkFacts, job_id: JobId, owner: Address
 ) -> tuple[list[bytes], list[common_pb2.SealedBox]]:
     split_inputs = {name: split(ring, len(network.parties)) for name, ring in order.inputs.items()}
     commitments, boxes = [], []
     for index, party in enumerate(network.parties):
         shares = {name: each[index] for name, each in split_inputs.items()}
-        commitment, box = _Recipient(party, job_id, order.model).send(shares)
+        commitment, box = _Recipient(party, job_id, order.model, owner).send(shares)
         commitments.append(commitment)
         boxes.append(box)
     return commitments, boxes

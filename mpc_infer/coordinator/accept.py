@@ -9,7 +9,8 @@ from mpc_infer.ids import Address, JobId, PartySetId
 from mpc_infer.rpc.messages import sealed_from, sealing_key_from, signature_from
 from mpc_infer.v1 import common_pb2, coordinator_pb2
 
-MAX_ROWS = 1 << 16
+MAX_ROWS = 4096
+"""A party's own limit unless its operator sets another: what every party would refuse is refused at the door."""
 MAX_AHEAD_MS = 3600 * 1000
 DIGEST_BYTES = 32
 
@@ -38,11 +39,12 @@ class AcceptedJob:
 
 @dataclass(frozen=True)
 class Rules:
-    """What is the same for all jobs: the EIP-712 domain of requests, the party set and its size."""
+    """What is the same for all jobs: the EIP-712 domain of requests, the party set and its size, rows of a job."""
 
     domain: eip712.Domain
     party_set: PartySetId
     parties: int
+    max_rows: int = MAX_ROWS
 
     def accept(self, message: coordinator_pb2.SubmitJobRequest, caller: Address, now_ms: int) -> AcceptedJob:
         """Check a job's form and who sent it.
@@ -75,8 +77,8 @@ class Rules:
             raise NotPermitted("the request's owner is not the caller", remedy="connect with the owner's certificate")
         if request.party_set != self.party_set:
             raise PartySetMismatch("the request is for another party set", remedy="read GetNetwork again")
-        if request.rows > MAX_ROWS:
-            raise InvalidRequest(f"{request.rows} rows; a job has 1 to {MAX_ROWS}")
+        if request.rows > self.max_rows:
+            raise InvalidRequest(f"{request.rows} rows; a job has 1 to {self.max_rows}")
 
 
 def submission_digest(message: coordinator_pb2.SubmitJobRequest) -> bytes:

@@ -36,8 +36,8 @@ LONGEST_BACKOFF_S = 30.0
 class Anchor(Protocol):
     """The chain as the outbox needs it; blocking. RegistryWriter is one."""
 
-    def anchored(self, root: bytes) -> AnchorRecord | None:
-        """What is known of a root."""
+    def anchored(self, root: bytes, party_set: PartySetId) -> AnchorRecord | None:
+        """What is known of a party set's root."""
 
     def anchor(self, root: bytes, size: int, party_set: PartySetId, signatures: Sequence[bytes]) -> TxResult:
         """Send one transaction and wait until it is mined."""
@@ -139,7 +139,7 @@ class Anchoring:
         signatures = batch.signatures
         if batch.state is BatchState.PENDING or signatures is None:
             signatures = await self._signed(batch)
-        known = await asyncio.to_thread(self._chain.anchored, batch.root)
+        known = await asyncio.to_thread(self._chain.anchored, batch.root, batch.party_set)
         result = _found(known) if known is not None else await self._send(batch, signatures)
         now_ms = self._clock.now_ms()
         await self._ledger.do(

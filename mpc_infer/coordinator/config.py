@@ -33,6 +33,7 @@ from mpc_infer.ids import Address, PartySetId
 from mpc_infer.rpc.settings import HexAddress, HexDigest, HostPort, Section, read_toml, settings_from
 
 MAX_BATCH = 1024
+MAX_ROWS = 1 << 16
 MAX_PARTIES = 16
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
@@ -81,11 +82,13 @@ class LimitsSection(Section):
     """What one coordinator takes on.
 
     Attributes:
+        max_rows: rows of one job; the same as the parties' limit, who refuse more in any case.
         queue: jobs that may wait for a lane; more are refused as UNAVAILABLE.
         job_s: longest wait for a job, whatever deadline it allows.
         watch_s: longest life of one WatchJob stream; a client reconnects.
         max_message_bytes: largest message in either direction.
         stock: batches of material kept ready per lane and shape; 0 makes all material when a job runs.
+        stock_bytes: of that, no more than this at one party per lane and shape, but at least one batch.
         shapes: how many recently used (model, rows) are kept ready.
         prepare_s: longest making of one batch of material.
         anchor_max_delay_s: longest time that a receipt waits for others before its batch is closed.
@@ -93,11 +96,13 @@ class LimitsSection(Section):
         grace_s: seconds that running jobs have to finish on SIGTERM.
     """
 
+    max_rows: Annotated[int, Field(ge=1, le=MAX_ROWS)] = 4096
     queue: Annotated[int, Field(ge=1, le=100_000)] = 256
     job_s: Seconds = 600.0
     watch_s: Seconds = 600.0
     max_message_bytes: Annotated[int, Field(ge=1 << 16, le=1 << 28)] = 64 << 20
-    stock: Annotated[int, Field(ge=0, le=32)] = 6
+    stock: Annotated[int, Field(ge=0, le=32)] = 16
+    stock_bytes: Annotated[int, Field(gt=0)] = 64 << 20
     shapes: Annotated[int, Field(ge=1, le=16)] = 4
     prepare_s: Seconds = 20.0
     anchor_max_delay_s: Annotated[float, Field(ge=0, le=3600)] = 1.0

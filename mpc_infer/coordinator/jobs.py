@@ -176,7 +176,7 @@ class Jobs:
                 job=job,
                 session_id=SessionId(secrets.token_bytes(16)),
                 lane=lane,
-                material_id=floor.stock.take(lane, shape),
+                material_id=await floor.keeper.material(lane, shape, self._time_left(job) / 2),
                 registry_block=block,
                 timeout_s=_cutoff(self._time_left(job)),
             )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mpc_infer.clock import Clock
-from mpc_infer.coordinator.lanes import LanePool, Ticket
+from mpc_infer.coordinator.lanes import LanePool
 from mpc_infer.coordinator.parties import PartyDoor, on_all
 from mpc_infer.coordinator.session import abort_session
 from mpc_infer.errors import MpcInferError
@@ -17,9 +17,16 @@ from mpc_infer.v1 import party_pb2
 
 _LOG = Log("coordinator.material")
 IDLE_S = 0.02
-"""A lane must have been idle for so long: a client that sends one job after the other is not made to wait."""
+"""A lane must have been idle for so long before its stock is filled up: a client that sends one job after the other
+is not made to wait. Where the stock runs low it is filled at once, several batches in one go."""
+HOLD_S = 0.2
+"""How long making material should hold a lane at most. Longer, and the few jobs that come meanwhile wait longer;
+shorter, and under steady load more jobs wait."""
+MAX_BATCHES = 32
+MAX_PACES = 256
 REST_S = 5.0
 """How long nothing is prepared for a shape after that failed."""
+DEFAULT_BYTES = 64 << 20
 NO_MATERIAL = MaterialId(b"")
 
 
@@ -32,12 +39,21 @@ class Shape:
 
 
 class Stock:
-    """Which material is ready on which lane. An id is handed out once and never comes back."""
+    """Which material is ready on which lane. An id is handed out once and never comes back.
 
-    def __init__(self, lanes: int, per_shape: int, shapes: int) -> None:
+    Args:
+        lanes: how many there are.
+        per_shape: batches per lane and shape, if they are small.
+        shapes: how many recently used shapes are kept ready.
+        max_bytes: of material at a party per lane and shape, where that is less.
+    """
+
+    def __init__(self, lanes: int, per_shape: int, shapes: int, max_bytes: int = DEFAULT_BYTES) -> None:
         self._lanes = lanes
         self._per_shape = per_shape
         self._max_shapes = shapes
+        self._max_bytes = max_bytes
+        self._targets: dict[Shape, int] = {}
         self._ready: dict[tuple[int, Shape], deque[MaterialId]] = {}
         self._recent: dict[Shape, None] = {}
 
@@ -48,6 +64,7 @@ class Stock:
         while len(self._recent) > self._max_shapes:
             oldest = next(iter(self._recent))
             del self._recent[oldest]
+            self._targets.pop(oldest, None)
             for lane in range(self._lanes):
                 self._ready.pop((lane, oldest), None)
 
@@ -56,10 +73,11 @@ class Stock:
         ready = self._ready.get((lane, shape))
         return ready.popleft() if ready else NO_MATERIAL
 
-    def add(self, lane: int, shape: Shape, material_id: MaterialId) -> None:
-        """Material is ready."""
+    def add(self, lane: int, shape: Shape, ids: Sequence[MaterialId], material_bytes: int = 0) -> None:
+        """Batches are ready, each of this size at a party."""
         if shape in self._recent:
-            self._ready.setdefault((lane, shape), deque()).append(material_id)
+            self._targets[shape] = max(1, min(self._per_shape, self._max_bytes // max(1, material_bytes)))
+            self._ready.setdefault((lane, shape), deque()).extend(ids)
 
     def drop_lane(self, lane: int) -> None:
         """Trust nothing that was ready on a lane: a party failed there and may have lost it."""
@@ -70,14 +88,53 @@ class Stock:
         """Trust nothing that was ready: a party was restarted."""
         self._ready.clear()
 
+    def keeps(self, shape: Shape) -> bool:
+        """Whether some material for this shape should be ready."""
+        return shape in self._recent and self._per_shape > 0
+
+    def missing(self, lane: int, shape: Shape) -> int:
+        """How many batches are wanting on a lane."""
+        return max(0, self._target(shape) - self._count((lane, shape)))
+
     def wanting(self) -> list[tuple[int, Shape]]:
-        """Lanes and shapes with too little ready, the emptiest first, then the most recently used."""
+        """Lanes and shapes of which half is used up, the emptiest first, then the most recently used.
+
+        Not sooner: filling up takes hardly longer for many batches than for one.
+        """
         pairs = [(lane, shape) for shape in reversed(self._recent) for lane in range(self._lanes)]
-        short = [pair for pair in pairs if self._count(pair) < self._per_shape]
+        short = [pair for pair in pairs if self.missing(*pair) >= max(1, self._target(pair[1]) // 2)]
         return sorted(short, key=self._count)
+
+    def low(self) -> list[tuple[int, Shape]]:
+        """Those of them where less than a quarter is left: a client that does not pause will soon have used it up."""
+        return [pair for pair in self.wanting() if 4 * self._count(pair) < self._target(pair[1])]
+
+    def _target(self, shape: Shape) -> int:
+        # One to begin with: how much a batch takes is known when the first was made.
+        return self._targets.get(shape, min(1, self._per_shape))
 
     def _count(self, pair: tuple[int, Shape]) -> int:
         return len(self._ready.get(pair, ()))
+
+
+@dataclass
+class Pace:
+    """What making material for one shape took lately.
+
+    Attributes:
+        batches: how many to make at once, so that a job that comes meanwhile does not wait long.
+        resting_until: nothing is prepared before, on the event loop's clock.
+    """
+
+    batches: int = 1
+    resting_until: float = 0.0
+
+    def took(self, batches: int, seconds: float) -> None:
+        """Making this many took so long: make more or fewer the next time."""
+        if seconds > HOLD_S:
+            self.batches = max(1, batches // 2)
+        elif batches == self.batches and seconds < HOLD_S / 2:
+            self.batches = min(2 * batches, MAX_BATCHES)
 
 
 class Keeper:
@@ -92,7 +149,7 @@ class Keeper:
         self._clock = clock
         self._timeout_s = timeout_s
         self._wake = asyncio.Event()
-        self._resting: dict[Shape, float] = {}
+        self._paces: dict[Shape, Pace] = {}
 
     def wake(self) -> None:
         """A lane became idle."""
@@ -103,43 +160,77 @@ class Keeper:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            while await self._prepare_one(self._stock.low()):
+                pass
             await asyncio.sleep(IDLE_S)
-            while not self._wake.is_set() and await self._prepare_one():
+            while not self._wake.is_set() and await self._prepare_one(self._stock.wanting()):
                 pass
 
-    async def _prepare_one(self) -> bool:
-        now = asyncio.get_running_loop().time()
-        for lane, shape in self._stock.wanting():
-            if self._resting.get(shape, 0.0) > now:
-                continue
-            ticket = self._lanes.try_take(lane)
+    async def material(self, lane: int, shape: Shape, timeout_s: float) -> MaterialId:
+        """Material for a job that holds a lane: from the stock, which is filled first where it is empty.
+
+        Args:
+            timeout_s: how long that may take.
+
+        Returns:
+            Its id, or `NO_MATERIAL`: the session makes its own.
+        """
+        ready = self._stock.take(lane, shape)
+        if ready or not self._stock.keeps(shape) or self._rests(shape):
+            return ready
+        await self._prepare(lane, shape, min(timeout_s, self._timeout_s))
+        return self._stock.take(lane, shape)
+
+    async def _prepare_one(self, pairs: Sequence[tuple[int, Shape]]) -> bool:
+        for lane, shape in pairs:
+            ticket = None if self._rests(shape) else self._lanes.try_take(lane)
             if ticket is not None:
-                await self._prepare(ticket, lane, shape)
+                try:
+                    await self._prepare(lane, shape, self._timeout_s)
+                finally:
+                    self._lanes.leave(ticket)
                 return True
         return False
 
-    async def _prepare(self, ticket: Ticket, lane: int, shape: Shape) -> None:
-        material_id = MaterialId(secrets.token_bytes(16))
+    async def _prepare(self, lane: int, shape: Shape, timeout_s: float) -> None:
+        """Make material on a lane that is ours, and note how long it took, or that it failed."""
+        loop, pace = asyncio.get_running_loop(), self._pace(shape)
+        batches = max(1, min(pace.batches, self._stock.missing(lane, shape)))
+        ids = [MaterialId(secrets.token_bytes(16)) for _ in range(batches)]
+        began = loop.time()
+        try:
+            answers = await self._ask(lane, shape, ids, timeout_s)
+        except MpcInferError as error:
+            pace.resting_until = loop.time() + REST_S
+            await self._failed(lane, ids[0], error)
+            return
+        pace.took(batches, loop.time() - began)
+        self._stock.add(lane, shape, ids, max(answer.material_bytes for answer in answers))
+
+    async def _ask(
+        self, lane: int, shape: Shape, ids: list[MaterialId], timeout_s: float
+    ) -> tuple[party_pb2.PrepareMaterialResponse, ...]:
         request = party_pb2.PrepareMaterialRequest(
-            material_id=material_id,
+            material_id=ids[0],
+            further_ids=ids[1:],
             lane=lane,
             model_hash=shape.model_hash,
             rows=shape.rows,
-            deadline_ms=self._clock.now_ms() + int(self._timeout_s * 1000),
+            deadline_ms=self._clock.now_ms() + int(timeout_s * 1000),
         )
-        try:
-            await on_all(self._parties, lambda party: party.call("PrepareMaterial", request, self._timeout_s))
-            self._stock.add(lane, shape, material_id)
-        except MpcInferError as error:
-            self._rest(shape)
-            self._stock.drop_lane(lane)
-            # The other parties may still wait for the one that failed: the lane must be free again everywhere.
-            await abort_session(self._parties, SessionId(material_id), "the preparation failed elsewhere")
-            _LOG.warning("no material could be prepared", reason=error.message, code=error.code, model=shape.model_hash)
-        finally:
-            self._lanes.leave(ticket)
+        return await on_all(self._parties, lambda party: party.call("PrepareMaterial", request, timeout_s))
 
-    def _rest(self, shape: Shape) -> None:
-        now = asyncio.get_running_loop().time()
-        self._resting = {other: until for other, until in self._resting.items() if until > now}
-        self._resting[shape] = now + REST_S
+    async def _failed(self, lane: int, material_id: MaterialId, error: MpcInferError) -> None:
+        self._stock.drop_lane(lane)
+        # The other parties may still wait for the one that failed: the lane must be free again everywhere.
+        await abort_session(self._parties, SessionId(material_id), "the preparation failed elsewhere")
+        _LOG.warning("no material could be prepared", reason=error.message, code=error.code, lane=lane)
+
+    def _pace(self, shape: Shape) -> Pace:
+        if len(self._paces) >= MAX_PACES and shape not in self._paces:
+            self._paces.clear()
+        return self._paces.setdefault(shape, Pace())
+
+    def _rests(self, shape: Shape) -> bool:
+        pace = self._paces.get(shape)
+        return pace is not None and pace.resting_until > asyncio.get_running_loop().time()

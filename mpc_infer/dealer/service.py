@@ -15,6 +15,7 @@ from mpc_infer.sharing.sealing import Sealed, SealingKeys, SealingPublicKey
 MATERIAL_ID_BYTES = 16
 SEED_BYTES = 32
 CHUNK_BYTES = 1 << 20
+MAX_BATCHES = 64
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class CorrectionsRequest:
     plan: bytes
     seed_commitments: tuple[bytes, ...]
     sealed_seeds: tuple[Sealed, ...]
+    batches: int = 1
 
 
 class Dealer:
@@ -48,7 +50,8 @@ class Dealer:
         """Expand the parties' seeds for a plan.
 
         1. Check sizes, then the plan.
-        2. Open every seed in the context that names the material, the plan, all commitments, the party and the caller.
+        2. Open every seed in the context that names the material, the plan, the number of batches, all commitments, the
+           party and the caller.
         3. Check every seed against its commitment.
         4. Expand, and stream what makes the sums right.
 
@@ -61,17 +64,20 @@ class Dealer:
 
         Raises:
             InvalidRequest, MessageTooLarge: malformed, or over a limit.
-            SealingFailed: a seed was sealed for another plan, material, set of commitments or receiver.
+            SealingFailed: a seed was sealed for another plan, material, number of batches, set of commitments or
+                receiver.
             CommitmentMismatch: a seed does not open its commitment.
         """
         plan = self._checked_plan(request)
         contexts = [
-            sealed_seed_context(request.material_id, plan.digest, request.seed_commitments, index, caller)
+            sealed_seed_context(
+                request.material_id, plan.digest, request.seed_commitments, index, caller, request.batches
+            )
             for index in range(plan.parties)
         ]
         seeds = [self._keys.unseal(box, context) for box, context in zip(request.sealed_seeds, contexts, strict=True)]
         _check_seeds(request, seeds)
-        return in_chunks(corrections(seeds, plan), CHUNK_BYTES)
+        return in_chunks(corrections(seeds, plan, request.batches), CHUNK_BYTES)
 
     def _checked_plan(self, request: CorrectionsRequest) -> Plan:
         if len(request.material_id) != MATERIAL_ID_BYTES:
@@ -81,9 +87,17 @@ class Dealer:
         plan = Plan.from_bytes(request.plan, PlanLimits(correction_bytes=self._limits.max_correction_bytes))
         if not plan.parties == len(request.seed_commitments) == len(request.sealed_seeds):
             raise InvalidRequest(f"the plan is for {plan.parties} parties; that many seeds and commitments are due")
+        self._check_batches(request.batches, plan)
         if any(len(commitment) != DIGEST_BYTES for commitment in request.seed_commitments):
             raise InvalidRequest(f"a seed commitment has {DIGEST_BYTES} bytes")
         return plan
+
+    def _check_batches(self, batches: int, plan: Plan) -> None:
+        if not 1 <= batches <= MAX_BATCHES:
+            raise InvalidRequest(f"{batches} batches; one request makes 1 to {MAX_BATCHES}")
+        most = self._limits.max_correction_bytes
+        if batches * plan.correction_bytes > most:
+            raise MessageTooLarge(f"{batches} times {plan.correction_bytes} bytes of corrections; the limit is {most}")
 
 
 def _check_seeds(request: CorrectionsRequest, seeds: Sequence[bytes]) -> None:

@@ -53,4 +53,5 @@ def _request_from(request: dealer_pb2.GetCorrectionsRequest) -> CorrectionsReque
         request.plan,
         tuple(request.seed_commitments),
         tuple(sealed_from(box) for box in request.sealed_seeds),
+        request.batches or 1,
     )

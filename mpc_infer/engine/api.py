@@ -43,7 +43,7 @@ class Engine(Protocol):
         """The correlated randomness that an evaluation takes, and its declared rounds and bytes. Cached.
 
         Raises:
-            WrongShape: no such batch.
+            WrongShape: no such batch, or one that takes too much memory.
             UnsupportedOperator: the graph has an operator without a protocol here.
         """
 

@@ -16,7 +16,7 @@ from mpc_infer.engine.pairs import SEED_BYTES, PairSeeds, draw_halves
 from mpc_infer.errors import PlanMismatch, SessionAborted, TranscriptMismatch
 from mpc_infer.graph import Graph
 from mpc_infer.ids import Address, JobId, MaterialId, ModelHash, SessionId
-from mpc_infer.preprocessing import Material, Plan, expand, read_corrections
+from mpc_infer.preprocessing import Material, Plan, expand_batches, read_batches
 from mpc_infer.sharing import encode_tensors, fresh_salt, fresh_seed, output_context, seed_commitment, share_commitment
 
 MAX_SEALED_SEED_BYTES = 16 * 1024
@@ -27,7 +27,9 @@ SealSeed = Callable[[bytes, Sequence[bytes]], bytes]
 """(this party's seed, all parties' seed commitments) -> the seed sealed to the dealer, as opaque bytes."""
 
 FetchCorrections = Callable[[MaterialId, bytes, Sequence[bytes], Sequence[bytes]], Iterable[bytes]]
-"""(material id, plan bytes, seed commitments, sealed seeds by party) -> the dealer's answer, piece by piece."""
+"""(material id, plan bytes, seed commitments, sealed seeds by party) -> the dealer's answer, piece by piece.
+
+Where several batches are made at once, whoever makes it knows how many."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,16 @@ class SessionSpec:
         job_id: 32 bytes.
         model_hash: 32 bytes.
         addresses: the parties, by index.
+        terms: digest of whatever else each party was told of the job and has judged: the owner's request, and at which
+            block. Whoever calls the parties could tell them different things: a job id alone does not say whose job
+            it is, and two owners' shares must never meet in one session.
     """
 
     session_id: SessionId
     job_id: JobId
     model_hash: ModelHash
     addresses: tuple[Address, ...]
+    terms: bytes = b""
 
 
 @dataclass(frozen=True, repr=False)
@@ -77,9 +83,16 @@ class SessionResult:
 def prepare_material(
     link: Link, plan: Plan, material_id: MaterialId, deadline: float, *, seal: SealSeed, fetch: FetchCorrections
 ) -> Material:
+    """As `prepare_batches`, for one batch."""
+    return prepare_batches(link, plan, [material_id], deadline, seal=seal, fetch=fetch)[0]
+
+
+def prepare_batches(
+    link: Link, plan: Plan, ids: Sequence[MaterialId], deadline: float, *, seal: SealSeed, fetch: FetchCorrections
+) -> list[Material]:
     """Make material together with the dealer. 4 rounds among the parties; the last one talks to the dealer.
 
-    1. Meet, and agree on the plan.
+    1. Meet, and agree on the plan and the batches.
     2. Draw a seed each, exchange commitments to the seeds.
     3. Seal the seeds to the dealer under all commitments, send them to the last party.
     4. The last party fetches the corrections and checks length and digest; then all know that the material is usable.
@@ -87,7 +100,8 @@ def prepare_material(
     Args:
         link: idle.
         plan: what the material is for.
-        material_id: 16 bytes, never used twice; the link's session id while the material is made.
+        ids: 16 bytes per batch, never used twice; the first is the link's session id while the material is made, and
+            names the seeds, from which all batches are drawn in this order.
         deadline: `time.monotonic()` seconds.
         seal, fetch: see `SealSeed` and `FetchCorrections`. `fetch` is called at the last party only.
 
@@ -95,18 +109,19 @@ def prepare_material(
         SessionAborted: and all other parties' calls fail too.
         MpcInferError: what `seal` or `fetch` raised.
     """
+    material_id = ids[0]
     with _Meeting(link, material_id, deadline):
-        _agree(link, digest("material-hello", material_id, plan.digest))
+        _agree(link, digest("material-hello", material_id, plan.digest, *ids[1:]))
         seed = fresh_seed()
         own = seed_commitment(material_id, link.rank, seed)
         commitments = _exchange_fixed(link, own)
         sealed = link.exchange_bytes(_to_last(link, seal(seed, commitments)), max_bytes=MAX_SEALED_SEED_BYTES)
         corrections = None
         if link.rank == link.size - 1:
-            corrections = read_corrections(fetch(material_id, plan.to_bytes(), commitments, sealed), plan)
-        material = expand(seed, plan, link.rank, material_id, corrections)
+            corrections = read_batches(fetch(material_id, plan.to_bytes(), commitments, sealed), plan, len(ids))
+        materials = expand_batches(seed, plan, link.rank, ids, corrections)
         link.exchange_bytes([b""] * link.size, max_bytes=0)
-    return material
+    return materials
 
 
 def run_session(
@@ -124,7 +139,8 @@ def run_session(
     """Run one session. Rounds: those of the plan and three more.
 
     1. Mark the material consumed, whatever happens next.
-    2. Meet; agree on session, job, model, plan, material and engine; exchange fresh halves of the pairs' seeds.
+    2. Meet; agree on session, job, its terms, model, plan, material and engine; exchange fresh halves of the pairs'
+       seeds.
     3. Evaluate.
     4. Re-randomise the output shares with a fresh sharing of zero; commit to them.
     5. Exchange commitments, transcript digests and party 0's times; all transcripts must be the same.
@@ -204,6 +220,7 @@ def _open_session(link: Link, engine: Engine, material: Material, spec: SessionS
         spec.session_id,
         spec.job_id,
         spec.model_hash,
+        spec.terms,
         plan.digest,
         material.material_id,
         engine.name.encode(),

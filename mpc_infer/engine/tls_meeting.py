@@ -106,13 +106,20 @@ class Meeting:
         connection.queue(hello.to_bytes())
 
     def _accept(self) -> None:
-        while len(self._greetings) < MAX_GREETINGS:
+        for _ in range(MAX_GREETINGS):
             try:
                 sock, _ = self.listener.accept()
             except OSError:
                 return
             sock.setblocking(False)
+            self._make_room()
             self._greetings.append(Greeting(sock, self.server, peer=None, hostname=None))
+
+    def _make_room(self) -> None:
+        # Strangers that connect and say nothing must not keep a peer out: the oldest goes. A peer needs a moment only.
+        accepted = [greeting for greeting in self._greetings if greeting.peer is None]
+        if len(accepted) >= MAX_GREETINGS:
+            self._drop_greetings(lambda other: other is accepted[0])
 
     def _dial(self) -> None:
         now = time.monotonic()

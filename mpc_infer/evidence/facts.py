@@ -18,10 +18,10 @@ class ModelFact:
 
 @dataclass(frozen=True)
 class AnchorFact:
-    """A root that the chain holds."""
+    """A root that a party set anchored; ``timestamp`` is that of its block, in Unix seconds."""
 
     size: int
-    party_set: PartySetId
+    timestamp: int
 
 
 class RegistryFacts(Protocol):
@@ -40,21 +40,25 @@ class RegistryFacts(Protocol):
     def signer_valid(self, identity: Address, signer: Address, timestamp: int) -> bool:
         """Whether a key could sign for an identity at a time (Unix seconds)."""
 
-    def anchored(self, root: bytes) -> AnchorFact | None:
-        """The anchored root; None where the chain does not hold it."""
+    def signer_revoked(self, identity: Address, signer: Address, timestamp: int) -> bool:
+        """Whether a key was revoked from a time (Unix seconds) or from an earlier one."""
+
+    def anchored(self, root: bytes, party_set: PartySetId) -> AnchorFact | None:
+        """The root that a party set anchored; None where the chain does not hold it."""
 
 
 @dataclass(frozen=True)
 class RecordedFacts:
     """Facts written down beforehand, for verifying without a chain. They are as good as who wrote them down.
 
-    Every identity is its own signer, at all times. ``models`` says what is active, at any block.
+    Every identity is its own signer, at all times. ``models`` says what is active, at any block, and ``anchors`` which
+    roots were anchored by which party set.
     """
 
     receipt_domain: Domain
     party_sets: Mapping[PartySetId, tuple[Address, ...]]
     models: Mapping[ModelHash, ModelFact]
-    anchors: Mapping[bytes, AnchorFact] = field(default_factory=dict)
+    anchors: Mapping[tuple[bytes, PartySetId], AnchorFact] = field(default_factory=dict)
 
     def model(self, model_hash: ModelHash, block: int) -> ModelFact | None:
         """The model version, whatever the block."""
@@ -68,6 +72,10 @@ class RecordedFacts:
         """Whether the signer is the identity itself."""
         return identity == signer
 
-    def anchored(self, root: bytes) -> AnchorFact | None:
-        """The anchored root."""
-        return self.anchors.get(root)
+    def signer_revoked(self, identity: Address, signer: Address, timestamp: int) -> bool:
+        """Nobody is revoked."""
+        return False
+
+    def anchored(self, root: bytes, party_set: PartySetId) -> AnchorFact | None:
+        """The root that a party set anchored."""
+        return self.anchors.get((root, party_set))

@@ -22,7 +22,7 @@ from mpc_infer.errors import (
 from mpc_infer.evidence import merkle
 from mpc_infer.evidence.bundle import Bundle
 from mpc_infer.evidence.eip712 import RECEIPT_VERSION, BatchRoot, Domain, Receipt, check_signer, engine_name
-from mpc_infer.evidence.facts import RegistryFacts
+from mpc_infer.evidence.facts import AnchorFact, RegistryFacts
 from mpc_infer.evidence.receipt import Inclusion, PartySignature, ShareOpening, SignedReceipt
 from mpc_infer.ids import Address
 from mpc_infer.sharing.commitment import input_context, output_context, share_commitment
@@ -34,8 +34,11 @@ STEPS = (
     "signed by every party, and by nobody else",
     "openings match",
     "inclusion proof leads to the root",
-    "root anchored",
+    "root anchored after the receipt, and before any of its keys was revoked",
 )
+
+# By how many seconds the chain's clock may be behind the parties' (CLOCK_TOLERANCE in ReceiptAnchor.sol).
+ANCHOR_TOLERANCE_S = 300
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,10 @@ def verify_receipt(bundle: Bundle, facts: RegistryFacts, *, offline: bool = Fals
     4. every member signed, once, and nobody else (ReceiptSignatureInvalid);
     5. the request and the openings, where the bundle has them, match (OpeningMismatch);
     6. the inclusion proof leads to the root, and the signatures of the root, which only a verification with step 7
-       can do without, are by the signers of the receipt (InclusionInvalid);
-    7. that root is anchored, for this party set (RootNotAnchored).
+       can do without, are one of each member (InclusionInvalid);
+    7. that root is anchored by this party set, not before the receipt was finished, and before any key that signed the
+       receipt was revoked (RootNotAnchored). A stolen key can write any time into what it signs; the chain's time shows
+       whether that signature existed before the revocation.
 
     Args:
         bundle: what is to be verified.
@@ -83,10 +88,14 @@ def verify_receipt(bundle: Bundle, facts: RegistryFacts, *, offline: bool = Fals
     digest = _check_signatures(bundle.signed, domain)
     _check_openings(bundle, domain, members)
     inclusion = _check_inclusion(bundle, digest)
+    anchor = None if offline else facts.anchored(inclusion.root, receipt.party_set)
     if inclusion.signatures or offline:
-        _check_batch_signatures(inclusion, bundle.signed, domain)
+        signed_at = receipt.finished // 1000 if anchor is None else anchor.timestamp
+        _check_batch_signers(inclusion, members, signed_at, facts)
+        _check_batch_signatures(inclusion, receipt, domain)
     if not offline:
-        _check_anchor(inclusion, receipt, facts)
+        found = _check_anchor(inclusion, receipt, anchor)
+        _check_not_revoked(bundle.signed, members, found, facts)
     return VerifiedReceipt(receipt, digest, members, inclusion, STEPS[: len(STEPS) - offline])
 
 
@@ -218,10 +227,20 @@ def _check_inclusion(bundle: Bundle, digest: bytes) -> Inclusion:
     return inclusion
 
 
-def _check_batch_signatures(inclusion: Inclusion, signed: SignedReceipt, domain: Domain) -> None:
-    if [signer for signer, _ in inclusion.signatures] != [signer for signer, _ in signed.signatures]:
-        raise InclusionInvalid("the batch is not signed by the parties that signed the receipt")
-    digest = BatchRoot(inclusion.root, inclusion.size, signed.receipt.party_set).digest(domain)
+def _check_batch_signers(
+    inclusion: Inclusion, members: Sequence[Address], signed_at: int, facts: RegistryFacts
+) -> None:
+    """One signer per member in order: the member itself, or a key that could sign for it then (Unix seconds)."""
+    signers = [signer for signer, _ in inclusion.signatures]
+    if len(signers) != len(members) or len(set(signers)) != len(signers):
+        raise InclusionInvalid(f"the batch has {len(set(signers))} distinct signers for {len(members)} parties")
+    for index, (member, signer) in enumerate(zip(members, signers, strict=True)):
+        if not facts.signer_valid(member, signer, signed_at):
+            raise InclusionInvalid(f"{signer} could not sign the batch for {member}", party=index)
+
+
+def _check_batch_signatures(inclusion: Inclusion, receipt: Receipt, domain: Domain) -> None:
+    digest = BatchRoot(inclusion.root, inclusion.size, receipt.party_set).digest(domain)
     for index, (signer, signature) in enumerate(inclusion.signatures):
         try:
             check_signer(digest, signature, signer)
@@ -229,9 +248,25 @@ def _check_batch_signatures(inclusion: Inclusion, signed: SignedReceipt, domain:
             raise InclusionInvalid(f"party {index}'s signature of the batch is wrong", party=index) from error
 
 
-def _check_anchor(inclusion: Inclusion, receipt: Receipt, facts: RegistryFacts) -> None:
-    anchor = facts.anchored(inclusion.root)
+def _check_anchor(inclusion: Inclusion, receipt: Receipt, anchor: AnchorFact | None) -> AnchorFact:
     if anchor is None:
-        raise RootNotAnchored("the batch's root is not on the chain", remedy="wait for its transaction, then verify")
-    if anchor.size != inclusion.size or anchor.party_set != receipt.party_set:
-        raise RootNotAnchored("the root is on the chain with another size or for another party set")
+        raise RootNotAnchored(
+            "the batch's root is not on the chain for this party set", remedy="wait for its transaction, then verify"
+        )
+    if anchor.size != inclusion.size:
+        raise RootNotAnchored("the root is on the chain with another size")
+    if receipt.finished // 1000 > anchor.timestamp + ANCHOR_TOLERANCE_S:
+        raise RootNotAnchored("the root was anchored before the time at which the receipt says it was finished")
+    return anchor
+
+
+def _check_not_revoked(
+    signed: SignedReceipt, members: Sequence[Address], anchor: AnchorFact, facts: RegistryFacts
+) -> None:
+    for index, (member, (signer, _)) in enumerate(zip(members, signed.signatures, strict=True)):
+        if facts.signer_revoked(member, signer, anchor.timestamp):
+            raise RootNotAnchored(
+                f"the root was anchored after the key of {member} was revoked",
+                remedy="nothing shows that the receipt was signed before the revocation: do not rely on it",
+                party=index,
+            )

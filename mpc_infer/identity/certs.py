@@ -129,7 +129,8 @@ def peer_identity(certificate: bytes) -> Peer:
         NotAuthenticated: not a certificate, or not exactly one identity and one known role in it.
     """
     names = _alternative_names(_load(certificate))
-    hosts = [name for name in names.get_values_for_type(x509.DNSName) if name.endswith(f".{DOMAIN}")]
+    # In any case, as TLS compares them: a second identity in other letters is one too many.
+    hosts = [name for name in names.get_values_for_type(x509.DNSName) if name.lower().endswith(f".{DOMAIN}")]
     roles = [uri for uri in names.get_values_for_type(x509.UniformResourceIdentifier) if uri.startswith(ROLE_PREFIX)]
     if len(hosts) != 1 or len(roles) != 1:
         raise NotAuthenticated("the peer's certificate does not name exactly one identity and one role")
@@ -177,7 +178,8 @@ def _host_name(host: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
         pass  # not an address, so it must be a name
-    if not host or host.endswith(DOMAIN):
+    # DNS names know no case: TLS would take another spelling for the identity itself.
+    if not host or host.lower().rstrip(".").endswith(DOMAIN):
         raise InvalidInput(f"{host!r} cannot be a host of a certificate: identities are set by the address alone")
     try:
         return x509.DNSName(host)

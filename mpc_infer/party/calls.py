@@ -49,11 +49,17 @@ class PrepareCall:
     model_hash: ModelHash
     rows: int
     deadline_ms: int
+    further_ids: tuple[MaterialId, ...] = ()
+
+    @property
+    def ids(self) -> tuple[MaterialId, ...]:
+        """Of all batches, in their order."""
+        return (self.material_id, *self.further_ids)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What making material gave and cost."""
+    """What making material gave and cost; `material_bytes` is of one batch."""
 
     plan_digest: bytes
     offline_ms: float

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from mpc_infer.encoding import digest as canonical_digest
 from mpc_infer.encoding import same_digest
-from mpc_infer.errors import BadSignature, CommitmentMismatch, DeadlineExpired, InvalidRequest, WrongShape
+from mpc_infer.errors import BadSignature, CommitmentMismatch, DeadlineExpired, InvalidRequest, NotPermitted, WrongShape
 from mpc_infer.evidence import merkle
 from mpc_infer.evidence.eip712 import Delivery, JobRequest, check_signer
 from mpc_infer.graph import Graph
@@ -36,6 +37,11 @@ class CheckedJob:
         return self.call.request
 
     @property
+    def terms(self) -> bytes:
+        """What all parties of the session must have judged alike: the request, and the block at which."""
+        return canonical_digest("terms", self.digest, self.call.registry_block.to_bytes(8, "big"))
+
+    @property
     def key(self) -> tuple[Address, bytes]:
         """Owner and job id."""
         return self.request.owner, self.request.job_id
@@ -62,6 +68,18 @@ def check_deadline(deadline_ms: int, now_ms: int, longest_s: float) -> None:
         raise DeadlineExpired(f"the deadline passed {now_ms - deadline_ms} ms ago", remedy="submit a new job")
     if deadline_ms - now_ms > 1000 * longest_s:
         raise InvalidRequest(f"the deadline lies more than {longest_s:.0f} s ahead", remedy="choose an earlier one")
+
+
+def check_model_owner(registered: Address, named: Address) -> None:
+    """The registry's owner of a model hash is the one in the manifest.
+
+    Anybody may propose a hash that was seen on its way to the chain, and would then decide who may use the model.
+
+    Raises:
+        NotPermitted: it is somebody else.
+    """
+    if registered != named:
+        raise NotPermitted(f"the model is {named}'s, but {registered} has registered it", remedy="publish it anew")
 
 
 def check_delivery(request: JobRequest, result_key: SealingPublicKey | None) -> None:
@@ -105,11 +123,12 @@ def open_input(call: RunCall, keys: SealingKeys, index: int, address: Address) -
         Canonical tensor bytes.
 
     Raises:
-        SealingFailed: sealed to another key, for another job, model or party, or changed.
+        SealingFailed: sealed to another key, for another job, model or party, by another owner, or changed.
         CommitmentMismatch: the share is not the one that was committed to.
     """
     request = call.request
-    plaintext = keys.unseal(call.sealed_input, sealed_input_context(request.job_id, request.model_hash, address))
+    sealed_for = sealed_input_context(request.job_id, request.model_hash, request.owner, address)
+    plaintext = keys.unseal(call.sealed_input, sealed_for)
     salt, share = split_opening(plaintext)
     context = input_context(request.job_id, request.model_hash, address)
     open_commitment(call.input_commitments[index], salt, context, share)

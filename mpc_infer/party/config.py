@@ -145,7 +145,7 @@ class PartyLimits(Section):
     session_s: Annotated[float, Field(gt=0)] = 120.0
     step_s: Annotated[float, Field(gt=0)] = 30.0
     kill_grace_s: Annotated[float, Field(gt=0, le=60)] = 2.0
-    max_material: Annotated[int, Field(gt=0, le=1024)] = 32
+    max_material: Annotated[int, Field(gt=0, le=1024)] = 128
     max_models_per_lane: Annotated[int, Field(gt=0, le=256)] = 16
     max_waiting: Annotated[int, Field(gt=0, le=1024)] = 16
     grace_s: Annotated[float, Field(ge=0, le=300)] = 10.0

@@ -13,6 +13,8 @@ from mpc_infer.v1 import common_pb2, party_pb2
 SESSION_ID_BYTES = 16
 DIGEST_BYTES = 32
 MAX_REASON = 200
+MAX_BATCHES = 64
+"""Most batches of material made in one exchange; the dealer has the same limit."""
 
 
 def run_call(message: party_pb2.RunJobRequest) -> RunCall:
@@ -44,8 +46,11 @@ def install_call(message: party_pb2.InstallModelRequest) -> InstallCall:
 
 def prepare_call(message: party_pb2.PrepareMaterialRequest) -> PrepareCall:
     """PrepareMaterial."""
+    if len(message.further_ids) >= MAX_BATCHES:
+        raise InvalidRequest(f"{len(message.further_ids)} further batches; at most {MAX_BATCHES} are made at once")
     return PrepareCall(
         material_id=MaterialId(exactly(message.material_id, SESSION_ID_BYTES, "material_id")),
+        further_ids=tuple(MaterialId(exactly(one, SESSION_ID_BYTES, "further_ids")) for one in message.further_ids),
         lane=message.lane,
         model_hash=ModelHash(exactly(message.model_hash, DIGEST_BYTES, "model_hash")),
         rows=message.rows,

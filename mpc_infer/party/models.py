@@ -56,7 +56,7 @@ class ModelShelf:
         self._keys = keys
         self._place = place
         self._domain = domain
-        self._graphs: OrderedDict[ModelHash, Graph] = OrderedDict()
+        self._known: OrderedDict[ModelHash, tuple[Graph, Address]] = OrderedDict()
 
     def install(self, call: InstallCall) -> Manifest:
         """Check a model and keep it. The same model may come again.
@@ -84,17 +84,21 @@ class ModelShelf:
             ModelNotFound: it is not installed here.
             ModelShareMismatch: what is stored is not the model.
         """
-        known = self._graphs.get(model_hash)
-        if known is None:
-            known = self.open(model_hash).graph
-            self._graphs[model_hash] = known
-            while len(self._graphs) > _KEPT:
-                self._graphs.popitem(last=False)
-        return known
+        return self.known(model_hash)[0]
+
+    def known(self, model_hash: ModelHash) -> tuple[Graph, Address]:
+        """The graph of an installed model, and the owner whom its manifest names. Raises as `graph`."""
+        found = self._known.get(model_hash)
+        if found is None:
+            opened = self.open(model_hash)
+            found = self._known[model_hash] = (opened.graph, opened.manifest.owner)
+            while len(self._known) > _KEPT:
+                self._known.popitem(last=False)
+        return found
 
     def knows(self, model_hash: ModelHash) -> bool:
         """Whether `graph` would answer from memory."""
-        return model_hash in self._graphs
+        return model_hash in self._known
 
     def open(self, model_hash: ModelHash) -> OpenModel:
         """Read a model from the store and check it against its hash and commitment, as if it came from a stranger.

@@ -80,6 +80,7 @@ class LaneRunner:
                 "job": request.job_id,
                 "model": request.model_hash,
                 "material": call.material_id,
+                "terms": job.terms,
                 "inputs": job.inputs,
             }
             fields = {"rows": request.rows, "deadline_ms": until_ms}
@@ -90,18 +91,22 @@ class LaneRunner:
         """Make material ahead; the oldest on the lane goes when there is too much.
 
         Raises:
+            InvalidRequest: more batches than a lane keeps, or an id twice.
             SessionAborted, DeadlineExpired: as `run`.
         """
         lane = self.check_lane(call.lane)
+        if len(set(call.ids)) != len(call.ids) or len(call.ids) > self._limits.max_material:
+            raise InvalidRequest(f"a lane makes at most {self._limits.max_material} batches, of different ids")
         seconds = self._budget(call.deadline_ms)
         until_ms = self._clock.now_ms() + int(1000 * seconds)
         async with lane.turn(seconds):
             await self._load(lane, call.model_hash, self._left(until_ms))
             self._check_not_aborted(SessionId(call.material_id))
             fields = {"rows": call.rows, "deadline_ms": until_ms}
-            blobs = {"model": call.model_hash, "material": call.material_id}
+            blobs = {"model": call.model_hash, "material": b"".join(call.ids)}
             answer = await lane.ask(Message("prepare", fields=fields, blobs=blobs), self._left(until_ms))
-            lane.keep_material(call.material_id, (call.model_hash, call.rows))
+            for material_id in call.ids:
+                lane.keep_material(material_id, (call.model_hash, call.rows))
         return Prepared(answer.blob("plan"), answer.real("offline_ms"), answer.integer("material_bytes"))
 
     def abort(self, session_id: SessionId, reason: str) -> None:

@@ -1,8 +1,10 @@
 """A party's work, without gRPC: check, consume, run, sign, store, answer."""
 
 import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from mpc_infer.clock import Clock
 from mpc_infer.errors import InternalError, JobConflict, MpcInferError, PartySetMismatch, ReceiptNotFound, Unavailable
@@ -18,7 +20,7 @@ from mpc_infer.evidence.eip712 import (
 )
 from mpc_infer.graph import Graph
 from mpc_infer.identity.signer import Signer
-from mpc_infer.ids import ModelHash, SessionId
+from mpc_infer.ids import Address, ModelHash, SessionId
 from mpc_infer.party import checks
 from mpc_infer.party.calls import InstallCall, PrepareCall, Prepared, RunCall, SessionReport
 from mpc_infer.party.checks import CheckedJob
@@ -37,6 +39,7 @@ from mpc_infer.telemetry import Log
 from mpc_infer.v1 import party_pb2
 
 _LOG = Log("party")
+Answer = TypeVar("Answer")
 MAX_BATCH = 4096
 """Most receipts whose root is signed at once."""
 
@@ -84,6 +87,8 @@ class Party:
         self._clock = clock
         self._running: dict[tuple[str, bytes], tuple[bytes, asyncio.Task[party_pb2.RunJobResponse]]] = {}
         self._preparing: set[asyncio.Task[Prepared]] = set()
+        # Commits wait for the disk and must not hold up the event loop. One thread: they take turns anyway.
+        self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self.state: State[PartyState] = State(PartyState.STARTING)
 
     @property
@@ -164,8 +169,9 @@ class Party:
         digest = request.digest(self._identity.receipt_domain)
         checks.check_signature(digest, request.owner, call.owner_signature)
         checks.check_deadline(request.deadline, self._clock.now_ms(), self._limits.max_deadline_s)
-        graph = await self._graph(request.model_hash)
-        await self._view.check_model(call.registry_block, request.model_hash, request.owner, place.party_set)
+        graph, model_owner = await self._known(request.model_hash)
+        record = await self._view.check_model(call.registry_block, request.model_hash, request.owner, place.party_set)
+        checks.check_model_owner(record.owner, model_owner)
         checks.check_delivery(request, call.result_key)
         checks.check_rows(request.rows, self._limits.max_rows)
         checks.check_root(call.input_commitments, place.size, request.input_root)
@@ -211,10 +217,10 @@ class Party:
         if self.state.now is not PartyState.SERVING:
             raise Unavailable(f"this party is {self.state.now.value}", remedy="try again later")
 
-    async def _graph(self, model_hash: ModelHash) -> Graph:
+    async def _known(self, model_hash: ModelHash) -> tuple[Graph, Address]:
         if self._shelf.knows(model_hash):
-            return self._shelf.graph(model_hash)
-        return await asyncio.to_thread(self._shelf.graph, model_hash)
+            return self._shelf.known(model_hash)
+        return await asyncio.to_thread(self._shelf.known, model_hash)
 
     def _start(self, job: CheckedJob) -> asyncio.Task[party_pb2.RunJobResponse]:
         task = asyncio.create_task(self._run_checked(job), name="run-job")
@@ -237,7 +243,7 @@ class Party:
         self._runner.check_lane(job.call.lane)
         self._runner.check_material(job)
         owner, job_id = request.owner, request.job_id
-        stored = await asyncio.to_thread(self._store.admit, owner, job_id, request.nonce, job.digest)
+        stored = await self._on_disk(self._store.admit, owner, job_id, request.nonce, job.digest)
         if stored is not None:
             return stored_answer(stored)
         state.move(SessionState.CONSUMED)
@@ -246,10 +252,13 @@ class Party:
         receipt = self._receipt(job, report)
         answer = self._answer(job, report, receipt)
         digest = receipt.digest(self._identity.receipt_domain)
-        await asyncio.to_thread(self._store.put_answer, owner, job_id, answer.SerializeToString(), digest)
+        await self._on_disk(self._store.put_answer, owner, job_id, answer.SerializeToString(), digest)
         state.move(SessionState.SIGNED)
         _LOG.info("job done", job=job_id, session=job.call.session_id, online_ms=round(report.online_ms, 3))
         return answer
+
+    async def _on_disk(self, call: Callable[..., Answer], *arguments: Any) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._disk, call, *arguments)
 
     def _receipt(self, job: CheckedJob, report: SessionReport) -> Receipt:
         request = job.request

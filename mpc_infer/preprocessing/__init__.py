@@ -1,7 +1,7 @@
 """Correlated randomness made before the inputs are known: plans, the dealer's corrections, the parties' material."""
 
 from mpc_infer.preprocessing.corrections import corrections
-from mpc_infer.preprocessing.material import Material, expand, read_corrections
+from mpc_infer.preprocessing.material import Material, expand, expand_batches, read_batches, read_corrections
 from mpc_infer.preprocessing.plan import Plan, PlanLimits
 from mpc_infer.preprocessing.requests import BinaryProduct, Product, RandomBit, Request, Square, Truncation
 
@@ -17,5 +17,7 @@ __all__ = [
     "Truncation",
     "corrections",
     "expand",
+    "expand_batches",
+    "read_batches",
     "read_corrections",
 ]

@@ -1,6 +1,7 @@
 """The dealer's work: from the parties' seeds to what makes the last party's shares right."""
 
 import hashlib
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,12 +14,14 @@ from mpc_infer.preprocessing.draws import cut, drawn_words, is_binary, material_
 from mpc_infer.preprocessing.masked_dealer import MaskProgram, ModelMasks
 from mpc_infer.preprocessing.plan import Plan
 from mpc_infer.preprocessing.requests import BinaryProduct, Product, RandomBit, Request, Square
-from mpc_infer.sharing.stream import Stream
+from mpc_infer.sharing.stream import SEED_BYTES, Stream
 
 CHUNK_BYTES = 1 << 20
 
 
-def corrections(seeds: Sequence[bytes], plan: Plan, masks: ModelMasks | None = None) -> Iterator[bytes]:
+def corrections(
+    seeds: Sequence[bytes], plan: Plan, batches: int = 1, masks: ModelMasks | None = None
+) -> Iterator[bytes]:
     """Corrections for the last party, request by request: memory is bounded by the largest request.
 
     1. Expand every seed exactly as its party does.
@@ -27,36 +30,46 @@ def corrections(seeds: Sequence[bytes], plan: Plan, masks: ModelMasks | None = N
        because the others' shares are.
     4. At the end, a digest over plan and corrections: a damaged answer is noticed, not computed with.
 
-    The same seeds and plan give the same bytes.
+    Further batches go on where the streams stand, each with its own digest. The same seeds and plan give the same
+    bytes, and fewer batches their beginning.
 
     Args:
         seeds: `plan.seed_bytes` bytes per party, by index.
         plan: checked.
+        batches: how often the plan is drawn from the seeds.
         masks: of models whose weights were masked before; for plans of the masked engine only.
 
     Yields:
-        Pieces of at most 1 MiB, `plan.correction_bytes` in all.
+        Pieces of at most 1 MiB, `plan.correction_bytes` for every batch.
 
     Raises:
-        InvalidRequest: not one seed per party.
+        InvalidRequest: not one seed per party, or of another length.
     """
     if len(seeds) != plan.parties:
         raise InvalidRequest(f"{len(seeds)} seeds for a plan of {plan.parties} parties")
+    if any(len(seed) != plan.seed_bytes for seed in seeds):
+        raise InvalidRequest(f"a seed for this plan has {plan.seed_bytes} bytes")
+    streams = [material_stream(seed[:SEED_BYTES]) for seed in seeds]
+    models = [seed[SEED_BYTES:] for seed in seeds]
+    masks = masks or ModelMasks()
+    for _ in range(batches):
+        yield from _one_batch(streams, models, plan, masks)
+
+
+def _one_batch(
+    streams: Sequence[Stream], models: Sequence[bytes], plan: Plan, masks: ModelMasks
+) -> Iterator[bytes]:
     state = correction_digest(plan)
-    for parts in _all_parts(seeds, plan, masks):
-        for part in parts:
-            data = np.ascontiguousarray(part).reshape(-1).view(np.uint8).data
-            state.update(data)
-            yield from (bytes(data[start : start + CHUNK_BYTES]) for start in range(0, len(data), CHUNK_BYTES))
-    yield state.digest()
-
-
-def _all_parts(seeds: Sequence[bytes], plan: Plan, masks: ModelMasks | None) -> Iterator[list[NDArray[Any]]]:
+    parts: Iterator[list[NDArray[Any]]]
     if plan.program:
-        yield from MaskProgram(seeds, plan.program, masks or ModelMasks()).run()
+        parts = MaskProgram(streams, models, plan.program, masks).run()
     else:
-        streams = [material_stream(seed) for seed in seeds]
-        yield from ([part.numpy() for part in _correct(request, streams)] for request in plan.requests)
+        parts = ([part.numpy() for part in _correct(request, streams)] for request in plan.requests)
+    for part in itertools.chain.from_iterable(parts):
+        data = np.ascontiguousarray(part).reshape(-1).view(np.uint8).data
+        state.update(data)
+        yield from (bytes(data[start : start + CHUNK_BYTES]) for start in range(0, len(data), CHUNK_BYTES))
+    yield state.digest()
 
 
 def correction_digest(plan: Plan) -> "hashlib._Hash":

@@ -8,16 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mpc_infer.errors import InvalidRequest
 from mpc_infer.preprocessing import masked_kernels as kernels
-from mpc_infer.preprocessing.draws import material_stream
 from mpc_infer.preprocessing.masked_functions import FUNCTIONS, segment_cubics
 from mpc_infer.preprocessing.masked_layout import fat_tables, lean_tables
 from mpc_infer.preprocessing.masked_products import multiply_add, multiply_add_batch, multiply_add_groups
 from mpc_infer.preprocessing.masked_requests import FAT, SPLINE_TERMS, MaskedRequest, lane_bits
 from mpc_infer.preprocessing.masked_views import VIEWS, apply_view, ring_word
 from mpc_infer.preprocessing.requests import words
-from mpc_infer.sharing.stream import SEED_BYTES, Stream
+from mpc_infer.sharing.stream import Stream
 
 Words = NDArray[np.uint64]
 Value = Any
@@ -70,28 +68,23 @@ class MaskProgram:
     """One run of a plan's program over masks.
 
     Args:
-        seeds: for each party 32 bytes for the material and 32 bytes for the model.
+        streams: of the parties' material, where they stand.
+        models: the parties' 32-byte seeds of the model.
         requests: checked.
         masks: of models that were seen before.
     """
 
-    seeds: Sequence[bytes]
+    streams: Sequence[Stream]
+    models: Sequence[bytes]
     requests: Sequence[MaskedRequest]
     masks: ModelMasks
     _values: dict[int, Value] = field(default_factory=dict)
 
     def run(self) -> Iterator[list[Words]]:
-        """The corrected parts of the last party, request by request. Values are dropped after their last use.
-
-        Raises:
-            InvalidRequest: a seed has another length.
-        """
-        if any(len(seed) != 2 * SEED_BYTES for seed in self.seeds):
-            raise InvalidRequest(f"a seed for masked material has {2 * SEED_BYTES} bytes: material and model")
-        streams = [material_stream(seed[:SEED_BYTES]) for seed in self.seeds]
+        """The corrected parts of the last party, request by request. Values are dropped after their last use."""
         last_use = {number: index for index, request in enumerate(self.requests) for number in request.inputs}
         for index, request in enumerate(self.requests):
-            value, parts = self._step(request, self._inputs(request), _Draws(streams, request))
+            value, parts = self._step(request, self._inputs(request), _Draws(self.streams, request))
             self._values[index] = value
             yield parts
             for number in {*request.inputs, index}:
@@ -107,7 +100,7 @@ class MaskProgram:
 
     def _step(self, request: MaskedRequest, inputs: list[Value], draws: "_Draws") -> tuple[Value, list[Words]]:
         if request.op == "weight":
-            return self.masks.mask([seed[SEED_BYTES:] for seed in self.seeds], request), []
+            return self.masks.mask(self.models, request), []
         if request.op in VIEWS:
             return (None if inputs[0] is None else apply_view(request, inputs)), []
         return STEPS[request.op](request, inputs, draws)

@@ -1,6 +1,6 @@
 """Material: one party's correlated randomness for one evaluation, usable once."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -93,27 +93,62 @@ def expand(seed: bytes, plan: Plan, party: int, material_id: bytes, corrections:
     Raises:
         MaterialUnusable: corrections are missing, superfluous or of the wrong length.
     """
+    return expand_batches(seed, plan, party, [material_id], None if corrections is None else [corrections])[0]
+
+
+def expand_batches(
+    seed: bytes,
+    plan: Plan,
+    party: int,
+    material_ids: Sequence[bytes],
+    corrections: Sequence[bytearray] | None = None,
+) -> list[Material]:
+    """As `expand`, for several batches that are drawn from the seed one after the other.
+
+    Args:
+        material_ids: one per batch, in the order that all parties have agreed on.
+        corrections: what `read_batches` returned at the last party; nothing at the others.
+
+    Raises:
+        MaterialUnusable: corrections are missing, superfluous or of the wrong length.
+    """
     last = party == plan.parties - 1
-    data = bytearray() if corrections is None else corrections
+    given = [bytearray()] * len(material_ids) if corrections is None else corrections
     expected = plan.correction_bytes - DIGEST_BYTES if last else 0
-    if len(data) != expected:
-        raise MaterialUnusable(f"party {party} has {len(data)} bytes of corrections, not {expected}")
+    if len(given) != len(material_ids) or any(len(data) != expected for data in given):
+        sizes = [len(data) for data in given]
+        raise MaterialUnusable(
+            f"party {party} has corrections of {sizes} bytes, not {len(material_ids)} times {expected}"
+        )
     total = sum(drawn_words(request, last=last) for request in plan.requests)
-    own = material_stream(seed[:SEED_BYTES]).ring(total)
-    given = np.frombuffer(data, dtype=np.uint64)
-    return Material(plan, material_id, _parts(plan, own, given if last else None))
+    stream = material_stream(seed[:SEED_BYTES])
+    return [
+        Material(plan, material_id, _parts(plan, stream.ring(total), np.frombuffer(data, np.uint64) if last else None))
+        for material_id, data in zip(material_ids, given, strict=True)
+    ]
 
 
 def read_corrections(pieces: Iterable[bytes], plan: Plan) -> bytearray:
-    """Collect what the dealer sent, check its length as it comes and its digest at the end.
+    """As `read_batches`, for one batch."""
+    return read_batches(pieces, plan, 1)[0]
+
+
+def read_batches(pieces: Iterable[bytes], plan: Plan, batches: int) -> list[bytearray]:
+    """Collect what the dealer sent, check its length as it comes and every batch's digest at the end.
 
     Returns:
-        The corrections without the digest.
+        Every batch's corrections without the digest.
 
     Raises:
         MaterialUnusable: too long, too short, or damaged.
     """
-    data = bytearray(plan.correction_bytes)
+    size = plan.correction_bytes
+    data = _collected(pieces, batches * size)
+    return [_checked(data[start : start + size], plan) for start in range(0, batches * size, size)]
+
+
+def _collected(pieces: Iterable[bytes], size: int) -> bytearray:
+    data = bytearray(size)
     filled = 0
     for piece in pieces:
         if filled + len(piece) > len(data):
@@ -122,6 +157,10 @@ def read_corrections(pieces: Iterable[bytes], plan: Plan) -> bytearray:
         filled += len(piece)
     if filled != len(data):
         raise MaterialUnusable(f"the dealer sent {filled} of {len(data)} bytes")
+    return data
+
+
+def _checked(data: bytearray, plan: Plan) -> bytearray:
     body, received = data[:-DIGEST_BYTES], bytes(data[-DIGEST_BYTES:])
     state = correction_digest(plan)
     state.update(body)

@@ -1,6 +1,7 @@
 """Servers: mutual TLS is required, every call passes the gate, health and reflection are on, SIGTERM ends softly."""
 
 import asyncio
+import gc
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -145,6 +146,7 @@ async def serve_until_signal(
     """
     ended = stop or stop_event()
     await server.start()
+    gc.freeze()  # what was imported stays: the collector need not look at it during calls
     _LOG.info("serving", role=role, port=server.port)
     await ended.wait()
     _LOG.info("stopping", role=role)

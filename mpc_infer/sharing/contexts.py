@@ -6,9 +6,13 @@ from mpc_infer.encoding import address_bytes, digest
 from mpc_infer.ids import Address, JobId, MaterialId, ModelHash
 
 
-def sealed_input_context(job_id: JobId, model_hash: ModelHash, party_address: Address) -> bytes:
-    """A data owner's input share for one party in one job."""
-    return digest("sealed-input", job_id, model_hash, address_bytes(party_address))
+def sealed_input_context(job_id: JobId, model_hash: ModelHash, owner: Address, party_address: Address) -> bytes:
+    """A data owner's input share for one party in one job.
+
+    The owner is part of it: whoever relays the box could otherwise have it opened in a job of somebody else, who
+    chooses the job's id and who receives the result.
+    """
+    return digest("sealed-input", job_id, model_hash, address_bytes(owner), address_bytes(party_address))
 
 
 def sealed_model_context(model_hash: ModelHash, party_address: Address) -> bytes:
@@ -27,11 +31,14 @@ def sealed_seed_context(
     seed_commitments: Sequence[bytes],
     party_index: int,
     receiver_address: Address,
+    batches: int = 1,
 ) -> bytes:
     """One party's material seed for the dealer.
 
     All parties' commitments are part of it, so that a seed cannot be used beside other seeds than those agreed on;
-    and so is the only party that may receive the corrections.
+    and so are the only party that may receive the corrections, and how many batches the parties agreed to draw from
+    these seeds.
     """
+    numbers = [number.to_bytes(4, "big") for number in (batches, party_index)]
     receiver = address_bytes(receiver_address)
-    return digest("sealed-seed", material_id, plan_digest, party_index.to_bytes(4, "big"), receiver, *seed_commitments)
+    return digest("sealed-seed", material_id, plan_digest, *numbers, receiver, *seed_commitments)

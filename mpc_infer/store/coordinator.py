@@ -9,7 +9,7 @@ from mpc_infer.encoding import same_digest
 from mpc_infer.errors import JobConflict, JobNotFound, ModelNotFound, ReceiptNotFound, StoreError
 from mpc_infer.ids import JobId, ModelHash
 from mpc_infer.store.cipher import Cipher
-from mpc_infer.store.database import Database
+from mpc_infer.store.database import Database, prepared
 from mpc_infer.store.outbox import Outbox, read_receipt
 from mpc_infer.store.records import JobRecord, JobState, ModelListing, NewJob, ReceiptRecord
 from mpc_infer.store.tables import (
@@ -25,13 +25,19 @@ _MODELS = select(models).order_by(models.c.name, models.c.version)
 _JOB = select(jobs).where(jobs.c.job_id == bindparam("job_id"))
 _UNFINISHED = select(jobs).where(jobs.c.state < JobState.DONE).order_by(jobs.c.created_ms).limit(bindparam("limit"))
 _RECEIPT = select(receipts).where(receipts.c.job_id == bindparam("job_id"))
+_ADD_JOB = prepared(insert(jobs).on_conflict_do_nothing())
+_FINISH = prepared(
+    update(jobs)
+    .where(jobs.c.job_id == bindparam("its_job"), jobs.c.state < bindparam("done"))
+    .values(state=bindparam("done"), updated_ms=bindparam("updated_ms"), result=bindparam("result"))
+)
+_ADD_RECEIPT = prepared(insert(receipts))
 _MOVE = (
     update(jobs)
     .where(jobs.c.job_id == bindparam("its_job"), jobs.c.state.in_(bindparam("before", expanding=True)))
     .values(
         state=bindparam("state"),
         updated_ms=bindparam("updated_ms"),
-        result=bindparam("result"),
         problem=bindparam("problem"),
     )
 )
@@ -91,15 +97,15 @@ class CoordinatorStore:
         Raises:
             JobConflict: the id was used with other contents, or by another owner.
         """
-        row = {**vars(job), "state": JobState.ACCEPTED, "updated_ms": job.created_ms}
-        with self._database.write() as connection:
-            known = connection.execute(_JOB, {"job_id": job.job_id}).one_or_none()
-            if known is None:
-                connection.execute(insert(jobs), row)
+        unset = {"result": None, "problem": None}
+        row = {**vars(job), "state": int(JobState.ACCEPTED), "updated_ms": job.created_ms, **unset}
+        with self._database.direct() as connection:
+            if connection.execute(_ADD_JOB, row).rowcount == 1:
                 return None
+        known = self.job(job.job_id)
         if known.owner != job.owner or not same_digest(known.request_digest, job.request_digest):
             raise JobConflict("this job id was used before with other contents", remedy="choose a new job id")
-        return self._job(known)
+        return known
 
     def job(self, job_id: JobId) -> JobRecord:
         """A job by its id.
@@ -134,10 +140,11 @@ class CoordinatorStore:
             StoreError: the job is over already.
         """
         sealed = self._cipher.encrypt(result, "jobs.result", job_id)
-        with self._database.write() as connection:
-            before = (JobState.ACCEPTED, JobState.RUNNING)
-            _move(connection, job_id, before, JobState.DONE, now_ms, result=sealed)
-            connection.execute(insert(receipts), vars(receipt))
+        values = {"its_job": job_id, "done": int(JobState.DONE), "updated_ms": now_ms, "result": sealed}
+        with self._database.direct() as connection:
+            if connection.execute(_FINISH, values).rowcount != 1:
+                raise StoreError("the job is unknown, or is over already")
+            connection.execute(_ADD_RECEIPT, {"number": None, **vars(receipt)})
 
     def fail_job(self, job_id: JobId, problem: bytes, now_ms: int) -> None:
         """ACCEPTED or RUNNING → FAILED, with what went wrong.
@@ -174,11 +181,9 @@ def _move(
     before: tuple[JobState, ...],
     after: JobState,
     now_ms: int,
-    *,
-    result: bytes | None = None,
     problem: bytes | None = None,
 ) -> None:
-    values = {"state": after, "updated_ms": now_ms, "result": result, "problem": problem}
+    values = {"state": after, "updated_ms": now_ms, "problem": problem}
     changed = connection.execute(_MOVE, {"its_job": job_id, "before": before, **values})
     if changed.rowcount != 1:
         raise StoreError(f"the job is unknown, or not in a state that leads to {after.name}")

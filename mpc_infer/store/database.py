@@ -1,14 +1,17 @@
 """One SQLite file: durable at every commit (WAL, synchronous=FULL), one writer at a time, migrated when opened."""
 
 import os
+import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, ClauseElement, Connection, Engine, create_engine, event
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import PoolProxiedConnection
 
 from mpc_infer.errors import StoreError
 
@@ -42,8 +45,9 @@ class Database:
             with self.write() as connection:
                 _migrate(connection, migrations, application_id)
         except StoreError:
-            self.close()
+            self._engine.dispose()
             raise
+        self._direct: PoolProxiedConnection = self._engine.raw_connection()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -65,9 +69,42 @@ class Database:
         with _wrapped(self._path), self._writer, self._engine.begin() as connection:
             yield connection
 
+    @contextmanager
+    def direct(self) -> Iterator[sqlite3.Connection]:
+        """As `write`, on the driver's own connection: for the calls that every job makes, with `prepared` statements.
+
+        It takes a third of the CPU time; what is left is the commit.
+
+        Raises:
+            StoreError: SQLite failed.
+        """
+        with self._writer:
+            try:
+                with self._transaction() as connection:
+                    yield connection
+            except sqlite3.Error as error:
+                raise StoreError(f"the database {self._path} failed: {error}") from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        connection: Any = self._direct.driver_connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+            connection.commit()
+        finally:
+            if connection.in_transaction:
+                connection.rollback()
+
     def close(self) -> None:
         """Close all connections."""
+        self._direct.close()
         self._engine.dispose()
+
+
+def prepared(statement: ClauseElement) -> str:
+    """A statement's text for `Database.direct`; its parameters are named as in the statement."""
+    return str(statement.compile(dialect=sqlite.dialect(paramstyle="named")))
 
 
 def open_engine(path: Path) -> Engine:

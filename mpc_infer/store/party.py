@@ -1,16 +1,17 @@
 """What a party keeps. Shares and answers are encrypted; digests, nonces and graphs are not secret."""
 
+import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from sqlalchemy import Connection, bindparam, exists, select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from mpc_infer.encoding import same_digest
 from mpc_infer.errors import JobConflict, ModelNotFound, NonceReplayed, StoreError
 from mpc_infer.ids import Address, JobId, ModelHash
 from mpc_infer.store.cipher import Cipher
-from mpc_infer.store.database import Database
+from mpc_infer.store.database import Database, prepared
 from mpc_infer.store.records import StoredModel
 from mpc_infer.store.tables import (
     PARTY_APPLICATION_ID,
@@ -23,18 +24,20 @@ from mpc_infer.store.tables import (
 
 _CHUNK = 500
 _MODEL = select(party_models).where(party_models.c.model_hash == bindparam("model_hash"))
-_REQUEST = select(party_requests.c.request_digest, party_requests.c.answer).where(
-    party_requests.c.owner == bindparam("owner"), party_requests.c.job_id == bindparam("job_id")
+_REQUEST = prepared(
+    select(party_requests.c.request_digest, party_requests.c.answer).where(
+        party_requests.c.owner == bindparam("owner"), party_requests.c.job_id == bindparam("job_id")
+    )
 )
-_NONCE_USED = select(
-    exists().where(party_nonces.c.owner == bindparam("owner"), party_nonces.c.nonce == bindparam("nonce"))
-)
-_ANSWER = (
+_ADD_NONCE = prepared(insert(party_nonces).on_conflict_do_nothing())
+_ADD_REQUEST = prepared(insert(party_requests))
+_ANSWER = prepared(
     update(party_requests)
     .where(party_requests.c.owner == bindparam("its_owner"), party_requests.c.job_id == bindparam("its_job"))
     .where(party_requests.c.answer.is_(None))
     .values(answer=bindparam("answer"))
 )
+_ADD_SIGNED = prepared(insert(party_signed_receipts).on_conflict_do_nothing())
 _KNOWN = select(party_signed_receipts.c.digest).where(
     party_signed_receipts.c.digest.in_(bindparam("digests", expanding=True))
 )
@@ -98,12 +101,13 @@ class PartyStore:
             JobConflict: step 2.
             NonceReplayed: step 3.
         """
-        with self._database.write() as connection:
-            row = connection.execute(_REQUEST, {"owner": owner, "job_id": job_id}).one_or_none()
+        with self._database.direct() as connection:
+            row = connection.execute(_REQUEST, {"owner": owner, "job_id": job_id}).fetchone()
             if row is None:
                 self._consume(connection, owner, job_id, nonce, request_digest)
                 return None
-        return self._stored_answer(owner, job_id, request_digest, row.request_digest, row.answer)
+        stored_digest, answer = row
+        return self._stored_answer(owner, job_id, request_digest, stored_digest, answer)
 
     def put_answer(self, owner: Address, job_id: JobId, answer: bytes, receipt_digest: bytes) -> None:
         """Keep the answer to an admitted request, and that this party signed the receipt in it, in one step.
@@ -112,7 +116,7 @@ class PartyStore:
             StoreError: the request was never admitted, or has an answer.
         """
         sealed = self._cipher.encrypt(answer, "requests.answer", owner.encode(), job_id)
-        with self._database.write() as connection:
+        with self._database.direct() as connection:
             found = connection.execute(_ANSWER, {"its_owner": owner, "its_job": job_id, "answer": sealed})
             if found.rowcount != 1:
                 raise StoreError("there is no admitted request without an answer under that job id")
@@ -120,7 +124,7 @@ class PartyStore:
 
     def add_signed_receipts(self, digests: Iterable[bytes]) -> None:
         """Remember receipts that this party signed."""
-        with self._database.write() as connection:
+        with self._database.direct() as connection:
             _add_signed(connection, list(digests))
 
     def unsigned(self, digests: Sequence[bytes]) -> list[bytes]:
@@ -132,13 +136,13 @@ class PartyStore:
         return [digest for digest in digests if digest not in known]
 
     def _consume(
-        self, connection: Connection, owner: Address, job_id: JobId, nonce: bytes, request_digest: bytes
+        self, connection: sqlite3.Connection, owner: Address, job_id: JobId, nonce: bytes, request_digest: bytes
     ) -> None:
-        if connection.execute(_NONCE_USED, {"owner": owner, "nonce": nonce}).scalar_one():
+        added = connection.execute(_ADD_NONCE, {"owner": owner, "nonce": nonce, "job_id": job_id})
+        if added.rowcount != 1:
             raise NonceReplayed("this nonce was used before by the same owner", remedy="make a new request")
-        connection.execute(insert(party_nonces), {"owner": owner, "nonce": nonce, "job_id": job_id})
-        request = {"owner": owner, "job_id": job_id, "request_digest": request_digest}
-        connection.execute(insert(party_requests), request)
+        request = {"owner": owner, "job_id": job_id, "request_digest": request_digest, "answer": None}
+        connection.execute(_ADD_REQUEST, request)
 
     def _stored_answer(
         self, owner: Address, job_id: JobId, request_digest: bytes, stored_digest: bytes, answer: bytes | None
@@ -152,7 +156,5 @@ class PartyStore:
         return self._cipher.decrypt(answer, "requests.answer", owner.encode(), job_id)
 
 
-def _add_signed(connection: Connection, digests: list[bytes]) -> None:
-    if digests:
-        rows = [{"digest": digest} for digest in digests]
-        connection.execute(insert(party_signed_receipts).on_conflict_do_nothing(), rows)
+def _add_signed(connection: sqlite3.Connection, digests: list[bytes]) -> None:
+    connection.executemany(_ADD_SIGNED, [{"digest": digest} for digest in digests])

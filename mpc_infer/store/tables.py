@@ -125,7 +125,8 @@ COORDINATOR_MIGRATIONS = (
         "CREATE UNIQUE INDEX receipts_by_batch ON receipts (batch_root, batch_index) WHERE batch_root IS NOT NULL",
         """CREATE TABLE batches (
             number INTEGER NOT NULL PRIMARY KEY, root BLOB NOT NULL UNIQUE, party_set BLOB NOT NULL,
-            state INTEGER NOT NULL, created_ms INTEGER NOT NULL, signatures BLOB, transaction_hash BLOB, block INTEGER, gas_used INTEGER
+            state INTEGER NOT NULL, created_ms INTEGER NOT NULL, signatures BLOB, transaction_hash BLOB,
+            block INTEGER, gas_used INTEGER
         ) STRICT""",
         "CREATE INDEX batches_open ON batches (number) WHERE state < 3",
     ),

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class CoordinatorServiceStub:
-    """Callers are authenticated by mTLS. Errors are google.rpc.Status with an ErrorInfo whose reason is our code.
+    """Callers are authenticated by mTLS. Errors are google.rpc.Status with an ErrorInfo whose reason is our code. What may
+    be retried may be sent again with the same bytes after a lost answer, or where the error's `retryable` is true.
     """
 
     def __init__(self, channel):
@@ -73,11 +74,12 @@ class CoordinatorServiceStub:
 
 
 class CoordinatorServiceServicer:
-    """Callers are authenticated by mTLS. Errors are google.rpc.Status with an ErrorInfo whose reason is our code.
+    """Callers are authenticated by mTLS. Errors are google.rpc.Status with an ErrorInfo whose reason is our code. What may
+    be retried may be sent again with the same bytes after a lost answer, or where the error's `retryable` is true.
     """
 
     def GetNetwork(self, request, context):
-        """The chain, the contracts and the party set that this coordinator serves.
+        """The chain, the contracts and the party set that this coordinator serves. May be retried.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -92,7 +94,7 @@ class CoordinatorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListModels(self, request, context):
-        """The models that the parties hold.
+        """The models that the parties hold. May be retried.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -107,21 +109,24 @@ class CoordinatorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetJob(self, request, context):
-        """The state of a job. Only its owner may ask.
+        """The state of a job. Only its owner may ask. May be retried.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchJob(self, request, context):
-        """Every change of a job's state until it is anchored or failed. Only its owner may ask.
+        """A job as it is now, and again at every change of its state, until it is ANCHORED or FAILED; states that follow each
+        other quickly may be left out. Only its owner may ask. The stream may end earlier (the server ends it after some
+        minutes): a client then watches again. May be retried.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetReceipt(self, request, context):
-        """The receipt of a job with its inclusion proof once there is one. Only its owner may ask.
+        """The receipt of a job with its inclusion proof once there is one. Only its owner may ask. May be
+        retried.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -174,7 +179,8 @@ def add_CoordinatorServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class CoordinatorService:
-    """Callers are authenticated by mTLS. Errors are google.rpc.Status with an ErrorInfo whose reason is our code.
+    """Callers are authenticated by mTLS. Errors are google.rpc.Status with an ErrorInfo whose reason is our code. What may
+    be retried may be sent again with the same bytes after a lost answer, or where the error's `retryable` is true.
     """
 
     @staticmethod

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from mpc_infer.v1 import common_pb2 as mpc__infer_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19mpc_infer/v1/dealer.proto\x12\x0cmpc_infer.v1\x1a\x19mpc_infer/v1/common.proto\"\x16\n\x14GetDealerInfoRequest\"F\n\x15GetDealerInfoResponse\x12-\n\x0bsealing_key\x18\x01 \x01(\x0b\x32\x18.mpc_infer.v1.SealingKey\"\x83\x01\n\x15GetCorrectionsRequest\x12\x13\n\x0bmaterial_id\x18\x01 \x01(\x0c\x12\x0c\n\x04plan\x18\x02 \x01(\x0c\x12\x18\n\x10seed_commitments\x18\x03 \x03(\x0c\x12-\n\x0csealed_seeds\x18\x04 \x03(\x0b\x32\x17.mpc_infer.v1.SealedBox\"\'\n\x16GetCorrectionsResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\x32\xc8\x01\n\rDealerService\x12X\n\rGetDealerInfo\x12\".mpc_infer.v1.GetDealerInfoRequest\x1a#.mpc_infer.v1.GetDealerInfoResponse\x12]\n\x0eGetCorrections\x12#.mpc_infer.v1.GetCorrectionsRequest\x1a$.mpc_infer.v1.GetCorrectionsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19mpc_infer/v1/dealer.proto\x12\x0cmpc_infer.v1\x1a\x19mpc_infer/v1/common.proto\"\x16\n\x14GetDealerInfoRequest\"F\n\x15GetDealerInfoResponse\x12-\n\x0bsealing_key\x18\x01 \x01(\x0b\x32\x18.mpc_infer.v1.SealingKey\"\x94\x01\n\x15GetCorrectionsRequest\x12\x13\n\x0bmaterial_id\x18\x01 \x01(\x0c\x12\x0c\n\x04plan\x18\x02 \x01(\x0c\x12\x18\n\x10seed_commitments\x18\x03 \x03(\x0c\x12-\n\x0csealed_seeds\x18\x04 \x03(\x0b\x32\x17.mpc_infer.v1.SealedBox\x12\x0f\n\x07\x62\x61tches\x18\x05 \x01(\r\"\'\n\x16GetCorrectionsResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\x32\xc8\x01\n\rDealerService\x12X\n\rGetDealerInfo\x12\".mpc_infer.v1.GetDealerInfoRequest\x1a#.mpc_infer.v1.GetDealerInfoResponse\x12]\n\x0eGetCorrections\x12#.mpc_infer.v1.GetCorrectionsRequest\x1a$.mpc_infer.v1.GetCorrectionsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,9 +37,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETDEALERINFORESPONSE']._serialized_start=94
   _globals['_GETDEALERINFORESPONSE']._serialized_end=164
   _globals['_GETCORRECTIONSREQUEST']._serialized_start=167
-  _globals['_GETCORRECTIONSREQUEST']._serialized_end=298
-  _globals['_GETCORRECTIONSRESPONSE']._serialized_start=300
-  _globals['_GETCORRECTIONSRESPONSE']._serialized_end=339
-  _globals['_DEALERSERVICE']._serialized_start=342
-  _globals['_DEALERSERVICE']._serialized_end=542
+  _globals['_GETCORRECTIONSREQUEST']._serialized_end=315
+  _globals['_GETCORRECTIONSRESPONSE']._serialized_start=317
+  _globals['_GETCORRECTIONSRESPONSE']._serialized_end=356
+  _globals['_DEALERSERVICE']._serialized_start=359
+  _globals['_DEALERSERVICE']._serialized_end=559
 # @@protoc_insertion_point(module_scope)

@@ -18,16 +18,18 @@ class GetDealerInfoResponse(_message.Message):
     def __init__(self, sealing_key: _Optional[_Union[_common_pb2.SealingKey, _Mapping]] = ...) -> None: ...
 
 class GetCorrectionsRequest(_message.Message):
-    __slots__ = ("material_id", "plan", "seed_commitments", "sealed_seeds")
+    __slots__ = ("material_id", "plan", "seed_commitments", "sealed_seeds", "batches")
     MATERIAL_ID_FIELD_NUMBER: _ClassVar[int]
     PLAN_FIELD_NUMBER: _ClassVar[int]
     SEED_COMMITMENTS_FIELD_NUMBER: _ClassVar[int]
     SEALED_SEEDS_FIELD_NUMBER: _ClassVar[int]
+    BATCHES_FIELD_NUMBER: _ClassVar[int]
     material_id: bytes
     plan: bytes
     seed_commitments: _containers.RepeatedScalarFieldContainer[bytes]
     sealed_seeds: _containers.RepeatedCompositeFieldContainer[_common_pb2.SealedBox]
-    def __init__(self, material_id: _Optional[bytes] = ..., plan: _Optional[bytes] = ..., seed_commitments: _Optional[_Iterable[bytes]] = ..., sealed_seeds: _Optional[_Iterable[_Union[_common_pb2.SealedBox, _Mapping]]] = ...) -> None: ...
+    batches: int
+    def __init__(self, material_id: _Optional[bytes] = ..., plan: _Optional[bytes] = ..., seed_commitments: _Optional[_Iterable[bytes]] = ..., sealed_seeds: _Optional[_Iterable[_Union[_common_pb2.SealedBox, _Mapping]]] = ..., batches: _Optional[int] = ...) -> None: ...
 
 class GetCorrectionsResponse(_message.Message):
     __slots__ = ("chunk",)

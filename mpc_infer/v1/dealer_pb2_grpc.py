@@ -52,7 +52,8 @@ class DealerServiceServicer:
     """
 
     def GetDealerInfo(self, request, context):
-        """The key to which parties seal their seeds.
+        """The key to which parties seal their seeds. A party MUST refuse another key than the one whose id it has pinned, where
+        it has. May be retried.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

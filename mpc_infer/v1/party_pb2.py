@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from mpc_infer.v1 import common_pb2 as mpc__infer_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18mpc_infer/v1/party.proto\x12\x0cmpc_infer.v1\x1a\x19mpc_infer/v1/common.proto\"\x10\n\x0eGetInfoRequest\"k\n\x0fGetInfoResponse\x12%\n\x04info\x18\x01 \x01(\x0b\x32\x17.mpc_infer.v1.PartyInfo\x12\x11\n\tparty_set\x18\x02 \x01(\x0c\x12\r\n\x05lanes\x18\x03 \x01(\r\x12\x0f\n\x07\x65ngines\x18\x04 \x03(\t\"\x97\x01\n\x13InstallModelRequest\x12\x10\n\x08manifest\x18\x01 \x01(\x0c\x12\r\n\x05graph\x18\x02 \x01(\x0c\x12-\n\x0csealed_share\x18\x03 \x01(\x0b\x32\x17.mpc_infer.v1.SealedBox\x12\x30\n\x0fowner_signature\x18\x04 \x01(\x0b\x32\x17.mpc_infer.v1.Signature\"@\n\x14InstallModelResponse\x12(\n\x07holding\x18\x01 \x01(\x0b\x32\x17.mpc_infer.v1.Signature\"r\n\x16PrepareMaterialRequest\x12\x13\n\x0bmaterial_id\x18\x01 \x01(\x0c\x12\x0c\n\x04lane\x18\x02 \x01(\r\x12\x12\n\nmodel_hash\x18\x03 \x01(\x0c\x12\x0c\n\x04rows\x18\x04 \x01(\r\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x05 \x01(\x04\"Z\n\x17PrepareMaterialResponse\x12\x13\n\x0bplan_digest\x18\x01 \x01(\x0c\x12\x12\n\noffline_ms\x18\x02 \x01(\x01\x12\x16\n\x0ematerial_bytes\x18\x03 \x01(\x04\"\x9d\x02\n\rRunJobRequest\x12\x12\n\nsession_id\x18\x01 \x01(\x0c\x12\x0c\n\x04lane\x18\x02 \x01(\r\x12\x13\n\x0bmaterial_id\x18\x03 \x01(\x0c\x12\x16\n\x0eregistry_block\x18\x04 \x01(\x04\x12\x13\n\x0bjob_request\x18\x05 \x01(\x0c\x12\x30\n\x0fowner_signature\x18\x06 \x01(\x0b\x32\x17.mpc_infer.v1.Signature\x12\x19\n\x11input_commitments\x18\x07 \x03(\x0c\x12-\n\x0csealed_input\x18\x08 \x01(\x0b\x32\x17.mpc_infer.v1.SealedBox\x12,\n\nresult_key\x18\t \x01(\x0b\x32\x18.mpc_infer.v1.SealingKey\"\xf8\x01\n\x0eRunJobResponse\x12\x0f\n\x07receipt\x18\x01 \x01(\x0c\x12*\n\tsignature\x18\x02 \x01(\x0b\x32\x17.mpc_infer.v1.Signature\x12\x1a\n\x12output_commitments\x18\x03 \x03(\x0c\x12(\n\x07opening\x18\x04 \x01(\x0b\x32\x15.mpc_infer.v1.OpeningH\x00\x12\x30\n\rsealed_output\x18\x05 \x01(\x0b\x32\x17.mpc_infer.v1.SealedBoxH\x00\x12\'\n\x04\x63ost\x18\x06 \x01(\x0b\x32\x19.mpc_infer.v1.SessionCostB\x08\n\x06output\"9\n\x13\x41\x62ortSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\x0c\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x16\n\x14\x41\x62ortSessionResponse\"*\n\x0fSignRootRequest\x12\x17\n\x0freceipt_digests\x18\x01 \x03(\x0c\"L\n\x10SignRootResponse\x12\x0c\n\x04root\x18\x01 \x01(\x0c\x12*\n\tsignature\x18\x02 \x01(\x0b\x32\x17.mpc_infer.v1.Signature2\xf4\x03\n\x0cPartyService\x12\x46\n\x07GetInfo\x12\x1c.mpc_infer.v1.GetInfoRequest\x1a\x1d.mpc_infer.v1.GetInfoResponse\x12U\n\x0cInstallModel\x12!.mpc_infer.v1.InstallModelRequest\x1a\".mpc_infer.v1.InstallModelResponse\x12^\n\x0fPrepareMaterial\x12$.mpc_infer.v1.PrepareMaterialRequest\x1a%.mpc_infer.v1.PrepareMaterialResponse\x12\x43\n\x06RunJob\x12\x1b.mpc_infer.v1.RunJobRequest\x1a\x1c.mpc_infer.v1.RunJobResponse\x12U\n\x0c\x41\x62ortSession\x12!.mpc_infer.v1.AbortSessionRequest\x1a\".mpc_infer.v1.AbortSessionResponse\x12I\n\x08SignRoot\x12\x1d.mpc_infer.v1.SignRootRequest\x1a\x1e.mpc_infer.v1.SignRootResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18mpc_infer/v1/party.proto\x12\x0cmpc_infer.v1\x1a\x19mpc_infer/v1/common.proto\"\x10\n\x0eGetInfoRequest\"k\n\x0fGetInfoResponse\x12%\n\x04info\x18\x01 \x01(\x0b\x32\x17.mpc_infer.v1.PartyInfo\x12\x11\n\tparty_set\x18\x02 \x01(\x0c\x12\r\n\x05lanes\x18\x03 \x01(\r\x12\x0f\n\x07\x65ngines\x18\x04 \x03(\t\"\x97\x01\n\x13InstallModelRequest\x12\x10\n\x08manifest\x18\x01 \x01(\x0c\x12\r\n\x05graph\x18\x02 \x01(\x0c\x12-\n\x0csealed_share\x18\x03 \x01(\x0b\x32\x17.mpc_infer.v1.SealedBox\x12\x30\n\x0fowner_signature\x18\x04 \x01(\x0b\x32\x17.mpc_infer.v1.Signature\"@\n\x14InstallModelResponse\x12(\n\x07holding\x18\x01 \x01(\x0b\x32\x17.mpc_infer.v1.Signature\"\x87\x01\n\x16PrepareMaterialRequest\x12\x13\n\x0bmaterial_id\x18\x01 \x01(\x0c\x12\x0c\n\x04lane\x18\x02 \x01(\r\x12\x12\n\nmodel_hash\x18\x03 \x01(\x0c\x12\x0c\n\x04rows\x18\x04 \x01(\r\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x05 \x01(\x04\x12\x13\n\x0b\x66urther_ids\x18\x06 \x03(\x0c\"Z\n\x17PrepareMaterialResponse\x12\x13\n\x0bplan_digest\x18\x01 \x01(\x0c\x12\x12\n\noffline_ms\x18\x02 \x01(\x01\x12\x16\n\x0ematerial_bytes\x18\x03 \x01(\x04\"\x9d\x02\n\rRunJobRequest\x12\x12\n\nsession_id\x18\x01 \x01(\x0c\x12\x0c\n\x04lane\x18\x02 \x01(\r\x12\x13\n\x0bmaterial_id\x18\x03 \x01(\x0c\x12\x16\n\x0eregistry_block\x18\x04 \x01(\x04\x12\x13\n\x0bjob_request\x18\x05 \x01(\x0c\x12\x30\n\x0fowner_signature\x18\x06 \x01(\x0b\x32\x17.mpc_infer.v1.Signature\x12\x19\n\x11input_commitments\x18\x07 \x03(\x0c\x12-\n\x0csealed_input\x18\x08 \x01(\x0b\x32\x17.mpc_infer.v1.SealedBox\x12,\n\nresult_key\x18\t \x01(\x0b\x32\x18.mpc_infer.v1.SealingKey\"\xf8\x01\n\x0eRunJobResponse\x12\x0f\n\x07receipt\x18\x01 \x01(\x0c\x12*\n\tsignature\x18\x02 \x01(\x0b\x32\x17.mpc_infer.v1.Signature\x12\x1a\n\x12output_commitments\x18\x03 \x03(\x0c\x12(\n\x07opening\x18\x04 \x01(\x0b\x32\x15.mpc_infer.v1.OpeningH\x00\x12\x30\n\rsealed_output\x18\x05 \x01(\x0b\x32\x17.mpc_infer.v1.SealedBoxH\x00\x12\'\n\x04\x63ost\x18\x06 \x01(\x0b\x32\x19.mpc_infer.v1.SessionCostB\x08\n\x06output\"9\n\x13\x41\x62ortSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\x0c\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x16\n\x14\x41\x62ortSessionResponse\"*\n\x0fSignRootRequest\x12\x17\n\x0freceipt_digests\x18\x01 \x03(\x0c\"L\n\x10SignRootResponse\x12\x0c\n\x04root\x18\x01 \x01(\x0c\x12*\n\tsignature\x18\x02 \x01(\x0b\x32\x17.mpc_infer.v1.Signature2\xf4\x03\n\x0cPartyService\x12\x46\n\x07GetInfo\x12\x1c.mpc_infer.v1.GetInfoRequest\x1a\x1d.mpc_infer.v1.GetInfoResponse\x12U\n\x0cInstallModel\x12!.mpc_infer.v1.InstallModelRequest\x1a\".mpc_infer.v1.InstallModelResponse\x12^\n\x0fPrepareMaterial\x12$.mpc_infer.v1.PrepareMaterialRequest\x1a%.mpc_infer.v1.PrepareMaterialResponse\x12\x43\n\x06RunJob\x12\x1b.mpc_infer.v1.RunJobRequest\x1a\x1c.mpc_infer.v1.RunJobResponse\x12U\n\x0c\x41\x62ortSession\x12!.mpc_infer.v1.AbortSessionRequest\x1a\".mpc_infer.v1.AbortSessionResponse\x12I\n\x08SignRoot\x12\x1d.mpc_infer.v1.SignRootRequest\x1a\x1e.mpc_infer.v1.SignRootResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,22 +40,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INSTALLMODELREQUEST']._serialized_end=348
   _globals['_INSTALLMODELRESPONSE']._serialized_start=350
   _globals['_INSTALLMODELRESPONSE']._serialized_end=414
-  _globals['_PREPAREMATERIALREQUEST']._serialized_start=416
-  _globals['_PREPAREMATERIALREQUEST']._serialized_end=530
-  _globals['_PREPAREMATERIALRESPONSE']._serialized_start=532
-  _globals['_PREPAREMATERIALRESPONSE']._serialized_end=622
-  _globals['_RUNJOBREQUEST']._serialized_start=625
-  _globals['_RUNJOBREQUEST']._serialized_end=910
-  _globals['_RUNJOBRESPONSE']._serialized_start=913
-  _globals['_RUNJOBRESPONSE']._serialized_end=1161
-  _globals['_ABORTSESSIONREQUEST']._serialized_start=1163
-  _globals['_ABORTSESSIONREQUEST']._serialized_end=1220
-  _globals['_ABORTSESSIONRESPONSE']._serialized_start=1222
-  _globals['_ABORTSESSIONRESPONSE']._serialized_end=1244
-  _globals['_SIGNROOTREQUEST']._serialized_start=1246
-  _globals['_SIGNROOTREQUEST']._serialized_end=1288
-  _globals['_SIGNROOTRESPONSE']._serialized_start=1290
-  _globals['_SIGNROOTRESPONSE']._serialized_end=1366
-  _globals['_PARTYSERVICE']._serialized_start=1369
-  _globals['_PARTYSERVICE']._serialized_end=1869
+  _globals['_PREPAREMATERIALREQUEST']._serialized_start=417
+  _globals['_PREPAREMATERIALREQUEST']._serialized_end=552
+  _globals['_PREPAREMATERIALRESPONSE']._serialized_start=554
+  _globals['_PREPAREMATERIALRESPONSE']._serialized_end=644
+  _globals['_RUNJOBREQUEST']._serialized_start=647
+  _globals['_RUNJOBREQUEST']._serialized_end=932
+  _globals['_RUNJOBRESPONSE']._serialized_start=935
+  _globals['_RUNJOBRESPONSE']._serialized_end=1183
+  _globals['_ABORTSESSIONREQUEST']._serialized_start=1185
+  _globals['_ABORTSESSIONREQUEST']._serialized_end=1242
+  _globals['_ABORTSESSIONRESPONSE']._serialized_start=1244
+  _globals['_ABORTSESSIONRESPONSE']._serialized_end=1266
+  _globals['_SIGNROOTREQUEST']._serialized_start=1268
+  _globals['_SIGNROOTREQUEST']._serialized_end=1310
+  _globals['_SIGNROOTRESPONSE']._serialized_start=1312
+  _globals['_SIGNROOTRESPONSE']._serialized_end=1388
+  _globals['_PARTYSERVICE']._serialized_start=1391
+  _globals['_PARTYSERVICE']._serialized_end=1891
 # @@protoc_insertion_point(module_scope)

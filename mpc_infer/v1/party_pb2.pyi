@@ -42,18 +42,20 @@ class InstallModelResponse(_message.Message):
     def __init__(self, holding: _Optional[_Union[_common_pb2.Signature, _Mapping]] = ...) -> None: ...
 
 class PrepareMaterialRequest(_message.Message):
-    __slots__ = ("material_id", "lane", "model_hash", "rows", "deadline_ms")
+    __slots__ = ("material_id", "lane", "model_hash", "rows", "deadline_ms", "further_ids")
     MATERIAL_ID_FIELD_NUMBER: _ClassVar[int]
     LANE_FIELD_NUMBER: _ClassVar[int]
     MODEL_HASH_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_MS_FIELD_NUMBER: _ClassVar[int]
+    FURTHER_IDS_FIELD_NUMBER: _ClassVar[int]
     material_id: bytes
     lane: int
     model_hash: bytes
     rows: int
     deadline_ms: int
-    def __init__(self, material_id: _Optional[bytes] = ..., lane: _Optional[int] = ..., model_hash: _Optional[bytes] = ..., rows: _Optional[int] = ..., deadline_ms: _Optional[int] = ...) -> None: ...
+    further_ids: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, material_id: _Optional[bytes] = ..., lane: _Optional[int] = ..., model_hash: _Optional[bytes] = ..., rows: _Optional[int] = ..., deadline_ms: _Optional[int] = ..., further_ids: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class PrepareMaterialResponse(_message.Message):
     __slots__ = ("plan_digest", "offline_ms", "material_bytes")

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class PartyServiceStub:
-    """A party checks everything itself and takes nothing on the coordinator's word.
+    """A party checks everything itself and takes nothing on the coordinator's word. What may be retried may be sent again
+    with the same bytes, after UNAVAILABLE or a lost answer.
     """
 
     def __init__(self, channel):
@@ -68,11 +69,12 @@ class PartyServiceStub:
 
 
 class PartyServiceServicer:
-    """A party checks everything itself and takes nothing on the coordinator's word.
+    """A party checks everything itself and takes nothing on the coordinator's word. What may be retried may be sent again
+    with the same bytes, after UNAVAILABLE or a lost answer.
     """
 
     def GetInfo(self, request, context):
-        """Who this party is.
+        """Who this party is. May be retried.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -80,14 +82,15 @@ class PartyServiceServicer:
 
     def InstallModel(self, request, context):
         """Stores this party's share of a model. MUST check the owner's signature, the graph digest and that the share opens
-        the manifest's commitment before storing. Idempotent.
+        the manifest's commitment before storing. Idempotent. May be retried.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PrepareMaterial(self, request, context):
-        """Makes material ahead for a later session of this shape. MUST be called on all parties with the same values.
+        """Makes material ahead for a later session of this shape. MUST be called on all parties with the same values. MUST NOT
+        be retried with the same ids: material of an id that is there already is refused.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -95,21 +98,22 @@ class PartyServiceServicer:
 
     def RunJob(self, request, context):
         """Runs one session. MUST check signature, nonce, deadline, permission and commitments before anything is computed,
-        and consume the nonce durably. Repeated with the same bytes after success it returns the stored answer.
+        and consume the nonce durably. May be retried: while the job runs a second call waits for the same answer, and after
+        success the same request (another session id does not matter) gives the stored answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AbortSession(self, request, context):
-        """Ends a session that runs, or is about to.
+        """Ends a session, or the making of material, that runs or is about to. May be retried.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SignRoot(self, request, context):
-        """Signs the root of a batch. MUST refuse a batch with a receipt that this party did not sign.
+        """Signs the root of a batch. MUST refuse a batch with a receipt that this party did not sign. May be retried.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -157,7 +161,8 @@ def add_PartyServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PartyService:
-    """A party checks everything itself and takes nothing on the coordinator's word.
+    """A party checks everything itself and takes nothing on the coordinator's word. What may be retried may be sent again
+    with the same bytes, after UNAVAILABLE or a lost answer.
     """
 
     @staticmethod

@@ -69,6 +69,7 @@ def test_nothing_outlives_the_demo(tmp_path: Path, number: signal.Signals) -> No
     assert len(processes_of(net)) >= 6
     demo.send_signal(number)
     status = demo.wait(60)
-    assert status == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[number]
+    # -2 is CPython's own way to end after Ctrl-C within code that was compiled at run time; a shell shows it as 130.
+    assert status in {signal.SIGINT: (130, -2), signal.SIGTERM: (143,), signal.SIGKILL: (-9,)}[number]
     assert eventually(lambda: processes_of(net) == [], 20), processes_of(net)
     assert b"Traceback" not in log.read_bytes()

@@ -57,12 +57,13 @@ def test_receipts_of_a_batch_verify_on_the_chain(network: Network, size: int) ->
     root = merkle.root(digests)
     batch = BatchRoot(root, size, network.party_set).digest(domain)
     writer.anchor(root, size, network.party_set, [party.sign_digest(batch) for party in network.parties])
+    here = network.party_set
     for index, value in enumerate(receipts):
         path = merkle.inclusion_path(digests, index)
         signatures = [party.sign_digest(digests[index]) for party in network.parties]
         assert ask(network, "hashReceipt", fields(value)) == (digests[index],)
-        assert ask(network, "verifyInclusion", digests[index], index, size, path, root) == (True,)
-        assert ask(network, "verifyInclusion", digests[index], index, size + 1, path, root) == (False,)
+        assert ask(network, "verifyInclusion", digests[index], index, size, path, root, here) == (True,)
+        assert ask(network, "verifyInclusion", digests[index], index, size + 1, path, root, here) == (False,)
         assert ask(network, "verifyReceipt", fields(value), signatures, index, path, root) == (digests[index],)
         with pytest.raises(ChainError, match="revert"):
             ask(network, "verifyReceipt", fields(value), signatures[:2], index, path, root)

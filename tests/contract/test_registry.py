@@ -70,6 +70,10 @@ def test_keys_rotate_and_are_revoked(network: Network) -> None:
     admin.revoke_signer(identity.address, spare.address, now)
     assert not writer.signer_valid(identity.address, spare.address, now)
     assert writer.signer_valid(identity.address, spare.address, now, block=before)
+    facts = ChainFacts(writer)
+    assert not facts.signer_revoked(identity.address, spare.address, now - 1)
+    assert facts.signer_revoked(identity.address, spare.address, now)
+    assert not facts.signer_revoked(identity.address, identity.address, now)
     with pytest.raises(TransactionFailed, match="SignerExists"):
         writer.add_signer(identity.address, spare.address, 0, 2**63)
 
@@ -95,7 +99,7 @@ def test_unknown_things_are_not_found(network: Network) -> None:
         reader.party(NOBODY)
     with pytest.raises(NotFound, match="block"):
         reader.block(10**9)
-    assert reader.anchored(keccak(b"nothing")) is None
+    assert reader.anchored(keccak(b"nothing"), network.party_set) is None
 
 
 def test_wrong_arguments_are_refused_before_they_are_sent(network: Network) -> None:
@@ -172,10 +176,11 @@ def test_a_root_is_anchored_once_with_all_signatures(network: Network) -> None:
     writer, root = network.writer(network.admin), keccak(b"a root")
     result = writer.anchor(root, 1024, network.party_set, batch(network, root, 1024))
     assert result.gas_used < 100 * 1024
-    record = writer.anchored(root)
+    record = writer.anchored(root, network.party_set)
     assert record is not None
     assert (record.root, record.size, record.block, record.party_set) == (root, 1024, result.block, network.party_set)
-    assert writer.anchored(root, result.block - 1) is None
+    assert abs(record.timestamp - time.time()) < 3600
+    assert writer.anchored(root, network.party_set, result.block - 1) is None
     with pytest.raises(TransactionFailed, match="RootExists"):
         writer.anchor(root, 1024, network.party_set, batch(network, root, 1024))
 
@@ -194,7 +199,20 @@ def test_a_root_without_all_signatures_is_refused(network: Network) -> None:
     ]:
         with pytest.raises(TransactionFailed, match=reason):
             writer.anchor(root, 3, network.party_set, wrong)
-    assert writer.anchored(root) is None
+    assert writer.anchored(root, network.party_set) is None
+
+
+def test_another_set_takes_no_root_away(network: Network) -> None:
+    writer, root = network.writer(network.admin), keccak(b"a wanted root")
+    members = tuple(party.address for party in network.parties)
+    writer.create_party_set(members, 2)
+    other = writer.party_set_id(members, 2)
+    digest = BatchRoot(root, 9, other).digest(writer.receipt_domain)
+    writer.anchor(root, 9, other, [party.sign_digest(digest) for party in network.parties])
+    assert writer.anchored(root, network.party_set) is None
+    writer.anchor(root, 3, network.party_set, batch(network, root, 3))
+    sizes = [(found := writer.anchored(root, each)) and found.size for each in (other, network.party_set)]
+    assert sizes == [9, 3]
 
 
 def test_facts_for_the_verifier(network: Network) -> None:
@@ -213,13 +231,13 @@ def test_facts_for_the_verifier(network: Network) -> None:
     assert facts.model(ModelHash(keccak(b"nothing")), block) is None
     assert facts.members(network.party_set) == tuple(party.address for party in network.parties)
     assert facts.members(PartySetId(keccak(b"nothing"))) is None
-    assert facts.anchored(keccak(b"nothing")) is None
+    assert facts.anchored(keccak(b"nothing"), network.party_set) is None
     assert facts.receipt_domain.verifying_contract == network.addresses.receipt_anchor
     root = merkle.root([keccak(b"receipt")])
     writer.anchor(root, 1, network.party_set, batch(network, root, 1))
-    anchor = facts.anchored(root)
+    anchor = facts.anchored(root, network.party_set)
     assert anchor is not None
-    assert (anchor.size, anchor.party_set) == (1, network.party_set)
+    assert (anchor.size, anchor.timestamp) == (1, writer.head().timestamp)
 
 
 def test_one_writer_serves_many_threads(network: Network) -> None:

@@ -56,7 +56,7 @@ def deterministic() -> dict[str, Any]:
             "input": context.hex(),
             "model": model_context(GRAPH, OWNER, "digits", 1, PARTY).hex(),
             "output": output_context(SESSION, JOB, PARTY).hex(),
-            "sealed-input": sealed_input_context(JOB, MODEL, PARTY).hex(),
+            "sealed-input": sealed_input_context(JOB, MODEL, OWNER, PARTY).hex(),
             "sealed-model": sealed_model_context(MODEL, PARTY).hex(),
             "sealed-result": sealed_result_context(JOB, PARTY).hex(),
             "sealed-seed": sealed_seed_context(MATERIAL, PLAN, seeds, 1, PARTY).hex(),
@@ -71,7 +71,7 @@ def deterministic() -> dict[str, Any]:
 def sealed(suite: Suite) -> dict[str, Any]:
     """A message to a fixed key."""
     key = SealingKey.from_private_bytes(suite, bytes(range(96 if suite is Suite.MLKEM768_X25519 else 32)))
-    box = seal(b"a sealed message", key.public, sealed_input_context(JOB, MODEL, PARTY))
+    box = seal(b"a sealed message", key.public, sealed_input_context(JOB, MODEL, OWNER, PARTY))
     return {
         "suite": int(suite),
         "private": key.private_bytes().hex(),

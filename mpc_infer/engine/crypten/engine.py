@@ -1,5 +1,6 @@
 """The crypten engine: a graph evaluated by CrypTen's protocols on shares that somebody else made."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,8 @@ from mpc_infer.preprocessing import Material, Plan
 from mpc_infer.sharing.fixed import FRAC_BITS
 
 CACHED_PLANS = 64
+MAX_ELEMENTS = 1 << 26
+"""Most elements of all tensors of an evaluation together: 512 MiB of shares. A comparison takes a dozen times that."""
 
 
 class CryptenEngine:
@@ -64,6 +67,7 @@ class CryptenEngine:
 
 def _trace(name: str, graph: Graph, batch: int, parties: int, frac_bits: int) -> Plan:
     shapes = infer_shapes(graph, batch)
+    _check_size(shapes)
     zeros = {spec.name: torch.zeros(shapes[spec.name], dtype=torch.int64) for spec in _sources(graph)}
     opening, provider = CountingOpening(parties), RecordingProvider()
     with installed(opening, provider, ZeroGenerator(), ZeroGenerator()):
@@ -78,6 +82,16 @@ def _trace(name: str, graph: Graph, batch: int, parties: int, frac_bits: int) ->
         bytes_sent=opening.bytes_sent,
         requests=tuple(provider.requests),
     )
+
+
+def _check_size(shapes: Mapping[str, tuple[int, ...]]) -> None:
+    # Before anything is allocated: a small graph may multiply its way to tensors that no memory holds.
+    elements = sum(math.prod(shape) for shape in shapes.values())
+    if elements > MAX_ELEMENTS:
+        raise WrongShape(
+            f"the evaluation takes {elements} elements in all; the limit is {MAX_ELEMENTS}",
+            remedy="send fewer rows at once",
+        )
 
 
 def _check_plan(plan: Plan, name: str, graph: Graph, link: Link) -> None:

@@ -37,19 +37,19 @@ class DealerDoor:
         self._key: SealingPublicKey | None = None
 
     def sealing(
-        self, plan: Plan, material_id: MaterialId, deadline: float
+        self, plan: Plan, material_id: MaterialId, deadline: float, batches: int = 1
     ) -> Callable[[bytes, Sequence[bytes]], bytes]:
         """How this party's seed for some material is sealed (see engine.session.SealSeed)."""
         key = self._sealing_key(deadline)
 
         def seal_seed(seed: bytes, commitments: Sequence[bytes]) -> bytes:
-            context = sealed_seed_context(material_id, plan.digest, commitments, self._rank, self._receiver)
+            context = sealed_seed_context(material_id, plan.digest, commitments, self._rank, self._receiver, batches)
             return sealed_to(seal(seed, key, context)).SerializeToString(deterministic=True)
 
         return seal_seed
 
-    def fetching(self, deadline: float) -> Callable[..., Iterator[bytes]]:
-        """How the corrections are fetched before a deadline (see engine.session.FetchCorrections)."""
+    def fetching(self, deadline: float, batches: int) -> Callable[..., Iterator[bytes]]:
+        """How the corrections for some batches are fetched before a deadline (see engine.session.FetchCorrections)."""
 
         def fetch(
             material_id: MaterialId, plan: bytes, commitments: Sequence[bytes], sealed: Sequence[bytes]
@@ -59,6 +59,7 @@ class DealerDoor:
                 plan=plan,
                 seed_commitments=commitments,
                 sealed_seeds=[_box(party, data) for party, data in enumerate(sealed)],
+                batches=batches,
             )
             with translated("the dealer"):
                 for answer in self._stub.GetCorrections(request, timeout=_seconds_to(deadline), wait_for_ready=True):

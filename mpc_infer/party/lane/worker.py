@@ -2,7 +2,7 @@
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -12,7 +12,7 @@ from mpc_infer.clock import Clock, SystemClock
 from mpc_infer.encoding import digest
 from mpc_infer.engine import get_engine
 from mpc_infer.engine.api import Shares
-from mpc_infer.engine.session import SessionResult, SessionSpec, prepare_material, run_session
+from mpc_infer.engine.session import SessionResult, SessionSpec, prepare_batches, run_session
 from mpc_infer.engine.tls_link import LinkConfig, TlsLink
 from mpc_infer.errors import InternalError, MaterialUnusable, ModelNotFound, MpcInferError
 from mpc_infer.graph import Graph
@@ -28,6 +28,7 @@ from mpc_infer.telemetry import Log
 
 _LOG = Log("party.lane")
 _MAX_SHARE_BYTES = 1 << 30
+_ID_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -92,11 +93,12 @@ class Worker:
     def _prepare(self, request: Message) -> Message:
         """Make material and keep it; the oldest goes when there is too much. It is never written: a crash burns it."""
         plan = self._plan(request)
-        material_id = MaterialId(request.blob("material"))
-        if material_id in self._stock:
+        ids = _split_ids(request.blob("material"))
+        if any(material_id in self._stock for material_id in ids):
             raise MaterialUnusable("material of this id is there already")
         began = time.monotonic()
-        self._stock[material_id] = self._make(plan, material_id, material_id, self._deadline(request))
+        made = self._make(plan, ids, ids[0], self._deadline(request))
+        self._stock.update(zip(ids, made, strict=True))
         while len(self._stock) > self._setup.max_material:
             self._stock.popitem(last=False)[1].discard()
         fields = {"offline_ms": 1000 * (time.monotonic() - began), "material_bytes": plan.material_bytes}
@@ -110,7 +112,7 @@ class Worker:
         material = self._material(request, plan, session_id, deadline)
         offline_ms = 1000 * (time.monotonic() - began)
         job_id, model_hash = JobId(request.blob("job")), ModelHash(request.blob("model"))
-        spec = SessionSpec(session_id, job_id, model_hash, self._setup.addresses)
+        spec = SessionSpec(session_id, job_id, model_hash, self._setup.addresses, request.blob("terms"))
         inputs = decode_tensors(request.blob("inputs"))
         self._inbox.enter(session_id)
         try:
@@ -132,7 +134,7 @@ class Worker:
         if not wanted:
             # The link wants another name for each meeting, and every party derives the same.
             material_id = MaterialId(digest("session-material", session_id)[:16])
-            return self._make(plan, material_id, session_id, deadline)
+            return self._make(plan, [material_id], session_id, deadline)[0]
         material = self._stock.pop(wanted, None)
         if material is None:
             raise MaterialUnusable("this party holds no material of that id", party=self._setup.rank)
@@ -141,12 +143,12 @@ class Worker:
             raise MaterialUnusable("the material was made for another model or number of rows", party=self._setup.rank)
         return material
 
-    def _make(self, plan: Plan, material_id: MaterialId, called_off_as: bytes, deadline: float) -> Material:
+    def _make(self, plan: Plan, ids: Sequence[MaterialId], called_off_as: bytes, deadline: float) -> list[Material]:
         self._inbox.enter(called_off_as)
         try:
-            seal = self._dealer.sealing(plan, material_id, deadline)
-            fetch = self._dealer.fetching(deadline)
-            return prepare_material(self._link, plan, material_id, deadline, seal=seal, fetch=fetch)
+            seal = self._dealer.sealing(plan, ids[0], deadline, len(ids))
+            fetch = self._dealer.fetching(deadline, len(ids))
+            return prepare_batches(self._link, plan, ids, deadline, seal=seal, fetch=fetch)
         finally:
             self._inbox.enter(b"")
 
@@ -161,6 +163,12 @@ class Worker:
 
     def _deadline(self, request: Message) -> float:
         return time.monotonic() + (request.integer("deadline_ms") - self._clock.now_ms()) / 1000
+
+
+def _split_ids(joined: bytes) -> list[MaterialId]:
+    if not joined or len(joined) % _ID_BYTES:
+        raise InternalError("material is asked for without an id")
+    return [MaterialId(joined[start : start + _ID_BYTES]) for start in range(0, len(joined), _ID_BYTES)]
 
 
 def _link_config(setup: LaneSetup) -> LinkConfig:

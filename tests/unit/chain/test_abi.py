@@ -30,8 +30,10 @@ def test_structs_are_spelled_out() -> None:
 
 
 def test_custom_errors_of_all_contracts_are_decoded() -> None:
-    data = keccak(b"RootExists(bytes32,uint64)")[:4] + encode(["bytes32", "uint64"], [b"\x07" * 32, 9])
-    assert str(decode_revert(data)) == f"RootExists(0x{'07' * 32}, 9)"
+    data = keccak(b"NotModelOwner(bytes32,address)")[:4] + encode(
+        ["bytes32", "address"], [b"\x07" * 32, "0x" + "22" * 20]
+    )
+    assert str(decode_revert(data)) == f"NotModelOwner(0x{'07' * 32}, 0x{'22' * 20})"
     foreign = keccak(b"PartyExists(address)")[:4] + encode(["address"], ["0x" + "11" * 20])
     assert str(decode_revert(foreign)) == f"PartyExists(0x{'11' * 20})"
 
@@ -43,7 +45,7 @@ def test_reasons_and_panics_are_decoded() -> None:
     assert str(decode_revert(panic)) == "Panic(17)"
 
 
-@pytest.mark.parametrize("data", [b"", b"\x01", b"\xff" * 4, keccak(b"RootExists(bytes32,uint64)")[:4] + b"\x01"])
+@pytest.mark.parametrize("data", [b"", b"\x01", b"\xff" * 4, keccak(b"NotModelOwner(bytes32,address)")[:4] + b"\x01"])
 def test_unknown_reverts_are_none(data: bytes) -> None:
     assert decode_revert(data) is None
 

@@ -169,9 +169,13 @@ class Chain:
         (self.users.add if allowed else self.users.discard)((model_hash, user))
         return self._mined()
 
-    def anchored(self, root: bytes) -> AnchorRecord | None:
+    def signer_revoked(self, identity: str, signer: str, timestamp: int, block: int | None = None) -> bool:
+        return False
+
+    def anchored(self, root: bytes, party_set: bytes, block: int | None = None) -> AnchorRecord | None:
         self._up()
-        return self.anchors.get(root)
+        found = self.anchors.get(root)
+        return found if found is not None and found.party_set == party_set else None
 
     def anchor(self, root: bytes, size: int, party_set: bytes, signatures: list[bytes]) -> TxResult:
         self._up()
@@ -263,7 +267,7 @@ class Party:
         return party_pb2.InstallModelResponse(holding=signature_to(self.address, holding))
 
     async def on_PrepareMaterial(self, request: party_pb2.PrepareMaterialRequest) -> Any:  # noqa: N802
-        self.material.add(request.material_id)
+        self.material.update([request.material_id, *request.further_ids])
         return party_pb2.PrepareMaterialResponse(plan_digest=bytes(32), offline_ms=1.0, material_bytes=64)
 
     async def on_RunJob(self, message: party_pb2.RunJobRequest) -> Any:  # noqa: N802
@@ -303,7 +307,7 @@ class Party:
 
     def _output(self, message: party_pb2.RunJobRequest, request: JobRequest) -> bytes:
         sealed = sealed_from(message.sealed_input)
-        context = sealed_input_context(request.job_id, request.model_hash, self.address)
+        context = sealed_input_context(request.job_id, request.model_hash, request.owner, self.address)
         salt, data = split_opening(self.keys.unseal(sealed, context))
         place = input_context(request.job_id, request.model_hash, self.address)
         open_commitment(message.input_commitments[self.index], salt, place, data)

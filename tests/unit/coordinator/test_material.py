@@ -57,3 +57,14 @@ async def test_after_a_failed_session_nothing_prepared_on_that_lane_is_trusted(t
         net.parties[1].material.clear()
         await net.client().infer("shift", {"x": ROWS})
         assert not stale & net.parties[1].material
+
+
+async def test_a_job_that_finds_the_stock_empty_has_several_batches_made_first(tmp_path: Path) -> None:
+    net = Network(tmp_path, stock=8)
+    async with net.run():
+        await net.client().publish(IMPORTED, "shift", 1)
+        for _ in range(30):
+            await net.client().infer("shift", {"x": ROWS})
+        # The first job's session made its own; the others had theirs from exchanges that made more than one.
+        assert net.parties[0].calls.count("PrepareMaterial") < 29
+        await until(lambda: len(net.parties[0].material) >= 4)

@@ -8,7 +8,7 @@ import pytest
 from mpc_infer.coordinator.board import MAX_WATCHERS, Board
 from mpc_infer.coordinator.config import CoordinatorConfig
 from mpc_infer.coordinator.faults import fault
-from mpc_infer.coordinator.material import NO_MATERIAL, Shape, Stock
+from mpc_infer.coordinator.material import NO_MATERIAL, Pace, Shape, Stock
 from mpc_infer.coordinator.state import MOVES, TERMINAL, move
 from mpc_infer.errors import (
     ConfigError,
@@ -67,7 +67,7 @@ def test_stock_is_kept_for_what_was_used_lately_and_handed_out_once() -> None:
     assert stock.wanting() == []
     stock.used(SHAPE)
     assert stock.wanting() == [(0, SHAPE), (1, SHAPE)]
-    stock.add(0, SHAPE, MaterialId(b"m"))
+    stock.add(0, SHAPE, [MaterialId(b"m")])
     assert stock.wanting() == [(1, SHAPE)]
     assert stock.take(1, SHAPE) == NO_MATERIAL
     assert stock.take(0, SHAPE) == b"m"
@@ -77,19 +77,44 @@ def test_stock_is_kept_for_what_was_used_lately_and_handed_out_once() -> None:
 def test_stock_forgets_old_shapes_failed_lanes_and_restarted_parties() -> None:
     stock = Stock(lanes=2, per_shape=4, shapes=1)
     stock.used(SHAPE)
-    stock.add(0, SHAPE, MaterialId(b"m"))
+    stock.add(0, SHAPE, [MaterialId(b"m")])
     stock.used(OTHER)
     assert stock.take(0, SHAPE) == NO_MATERIAL
-    stock.add(0, SHAPE, MaterialId(b"late"))
+    stock.add(0, SHAPE, [MaterialId(b"late")])
     assert stock.take(0, SHAPE) == NO_MATERIAL
     for lane in (0, 1):
-        stock.add(lane, OTHER, MaterialId(b"n"))
+        stock.add(lane, OTHER, [MaterialId(b"n")])
     stock.drop_lane(0)
     assert stock.take(0, OTHER) == NO_MATERIAL
     assert stock.take(1, OTHER) == b"n"
-    stock.add(1, OTHER, MaterialId(b"o"))
+    stock.add(1, OTHER, [MaterialId(b"o")])
     stock.drop_all()
     assert stock.take(1, OTHER) == NO_MATERIAL
+
+
+def test_stock_of_large_material_is_smaller_and_says_when_it_runs_low() -> None:
+    stock = Stock(lanes=1, per_shape=8, shapes=1, max_bytes=400)
+    stock.used(SHAPE)
+    assert stock.missing(0, SHAPE) == 1
+    stock.add(0, SHAPE, [MaterialId(b"m")], material_bytes=1)
+    assert stock.missing(0, SHAPE) == 7
+    assert stock.low() == [(0, SHAPE)]
+    stock.add(0, SHAPE, [MaterialId(b"n")], material_bytes=100)
+    assert stock.missing(0, SHAPE) == 2
+    assert stock.low() == []
+    stock.add(0, SHAPE, [], material_bytes=1000)
+    assert stock.missing(0, SHAPE) == 0
+
+
+def test_the_pace_follows_how_long_making_took() -> None:
+    pace = Pace()
+    pace.took(1, 0.001)
+    pace.took(2, 0.001)
+    assert pace.batches == 4
+    pace.took(1, 0.001)
+    assert pace.batches == 4
+    pace.took(4, 10.0)
+    assert pace.batches == 2
 
 
 async def test_a_bell_keeps_a_ring_that_nobody_waited_for() -> None:

@@ -75,7 +75,13 @@ def test_another_caller_gets_nothing(keys, receiver):
 
 
 @pytest.mark.parametrize(
-    "context", [{"material_id": b"n" * 16}, {"plan_digest": bytes(32)}, {"seed_commitments": [bytes(32)] * PARTIES}]
+    "context",
+    [
+        {"material_id": b"n" * 16},
+        {"plan_digest": bytes(32)},
+        {"seed_commitments": [bytes(32)] * PARTIES},
+        {"batches": 2},
+    ],
 )
 def test_seeds_sealed_for_something_else_are_refused(keys, receiver, context):
     _, request = make(keys, receiver, **context)
@@ -123,6 +129,13 @@ def test_limits_are_kept(keys, receiver):
         dealer(keys, max_plan_bytes=10).corrections(request, receiver)
     with pytest.raises(errors.InvalidRequest, match="limit"):
         dealer(keys, max_correction_bytes=10).corrections(request, receiver)
+    _, three = make(keys, receiver, batches=3)
+    three = dataclasses.replace(three, batches=3)
+    assert len(b"".join(dealer(keys).corrections(three, receiver))) == 3 * PLAN.correction_bytes
+    with pytest.raises(errors.MessageTooLarge):
+        dealer(keys, max_correction_bytes=2 * PLAN.correction_bytes).corrections(three, receiver)
+    with pytest.raises(errors.InvalidRequest):
+        dealer(keys).corrections(dataclasses.replace(request, batches=65), receiver)
 
 
 @pytest.mark.parametrize("sizes", [[], [1], [3, 4, 5], [8, 8], [100], [0, 7, 1, 0]])

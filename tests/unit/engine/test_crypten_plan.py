@@ -70,3 +70,19 @@ def test_errors(engine):
         engine.plan(softmax, 1, 2)
     with pytest.raises(ConfigError):
         get_engine("magic")
+
+
+def test_a_graph_that_multiplies_its_way_to_huge_tensors_is_refused_before_it_is_traced(engine):
+    column, row = {"shape": (-1, 4096, 1)}, {"shape": (-1, 1, 4096)}
+    graph = Graph(
+        (TensorSpec("x", (None, 4096)),),
+        (TensorSpec("y", (None, 4096, 4096)),),
+        (),
+        (
+            Node("column", "Reshape", ("x",), ("c",), column),
+            Node("row", "Reshape", ("x",), ("r",), row),
+            Node("outer", "MatMul", ("c", "r"), ("y",)),
+        ),
+    )
+    with pytest.raises(WrongShape, match="elements in all"):
+        engine.plan(graph, 4096, 2)

@@ -1,5 +1,6 @@
 """The link: rounds, large frames, bad frames, lost peers, and the next session after each."""
 
+import contextlib
 import dataclasses
 import secrets
 import socket
@@ -310,3 +311,13 @@ def test_a_wrong_certificate_is_not_met(make_ring, wrong):
     assert isinstance(errors[0], PeerTimeout)
     assert errors[0].party == 1
     assert isinstance(errors[1], SessionAborted)
+
+
+def test_silent_strangers_do_not_keep_a_peer_out(make_ring):
+    ring = make_ring(2)
+    with contextlib.ExitStack() as stack:
+        for _ in range(17):
+            stack.enter_context(socket.create_connection(ring.configs[0].targets[0]))
+        session_id = secrets.token_bytes(16)
+        outcomes = ring.outcomes(lambda link: link.begin(session_id, time.monotonic() + 4))
+    assert outcomes == [None, None]

@@ -60,7 +60,7 @@ def batch_of(receipt: Receipt, parties: list[Signer], others: int = 4) -> tuple[
     signatures = tuple((party.address, sign(batch, DOMAIN, party)) for party in parties)
     path = tuple(merkle.inclusion_path(leaves, 2))
     inclusion = Inclusion(2, len(leaves), path, batch.root, signatures, b"t" * 32, 7, 79_742)
-    return inclusion, AnchorFact(len(leaves), receipt.party_set)
+    return inclusion, AnchorFact(len(leaves), receipt.finished // 1000 + 2)
 
 
 def openings_of(contexts: list[bytes], what: str) -> tuple[tuple[ShareOpening, ...], bytes]:
@@ -105,5 +105,5 @@ def case() -> Case:
         output_openings=OutputOpenings(SESSION, outputs),
         inclusion=inclusion,
     )
-    facts = RecordedFacts(DOMAIN, {SET: members}, {MODEL: ModelFact(True, SET)}, {inclusion.root: anchor})
+    facts = RecordedFacts(DOMAIN, {SET: members}, {MODEL: ModelFact(True, SET)}, {(inclusion.root, SET): anchor})
     return Case(owner, parties, bundle, facts)

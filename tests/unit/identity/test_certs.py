@@ -62,6 +62,7 @@ def test_the_identity_host_has_no_prefix_and_no_capitals():
         (x509.DNSName("x" + HOST), role_uri("party")),
         (x509.DNSName("a." + HOST), role_uri("party")),
         (x509.DNSName("*.mpc-infer.internal"), role_uri("party")),
+        (x509.DNSName(HOST), x509.DNSName(identity_host(Signer.generate().address).upper()), role_uri("party")),
     ],
 )
 def test_without_exactly_one_identity_and_role_nobody_is_known(names):
@@ -75,7 +76,10 @@ def test_what_is_no_certificate_is_refused(data):
         peer_identity(data)
 
 
-@pytest.mark.parametrize("host", ["", "a b\u00e9", identity_host(ADDRESS), "mpc-infer.internal"])
+@pytest.mark.parametrize(
+    "host",
+    ["", "a b\u00e9", identity_host(ADDRESS), identity_host(ADDRESS).upper(), f"{HOST}.", "mpc-infer.internal"],
+)
 def test_hosts_cannot_be_identities_or_nonsense(authority, host):
     with pytest.raises(InvalidInput):
         authority.issue(ADDRESS, "party", [host], 1)

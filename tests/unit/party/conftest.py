@@ -205,7 +205,7 @@ class World:
                 request,
                 self.signed(request),
                 commitments,
-                self.sealed(index, job_id, salts[index], shares[index]),
+                self.sealed(index, job_id, salts[index], shares[index], request.owner),
                 result_key,
             )
             for index in range(PARTIES)
@@ -214,9 +214,9 @@ class World:
     def signed(self, request: JobRequest) -> OwnerSignature:
         return OwnerSignature(self.owner.address, sign(request, RECEIPTS, self.owner))
 
-    def sealed(self, index: int, job_id: bytes, salt: bytes, share: bytes):
+    def sealed(self, index: int, job_id: bytes, salt: bytes, share: bytes, owner=None):
         keystore = self.keystores[index]
-        context = sealed_input_context(job_id, self.model_hash, keystore.address)
+        context = sealed_input_context(job_id, self.model_hash, owner or self.owner.address, keystore.address)
         return seal(join_opening(salt, share), keystore.sealing_keys.public(), context)
 
     def expected(self, x):

@@ -227,3 +227,26 @@ async def test_material_that_makes_no_sense(party, world, rows, seconds, error):
     deadline = SystemClock().now_ms() + 1000 * seconds
     with pytest.raises(error):
         await party.party.prepare(PrepareCall(os.urandom(16), 0, world.model_hash, rows, deadline))
+
+
+async def test_shares_that_another_owner_sealed(party, world):
+    # Whoever relays A's shares could have them run in B's job, under A's job id, for B to receive the result.
+    call, other = world.job()[0], Signer.generate()
+    world.registry.users.add((world.model_hash, other.address))
+    request = dataclasses.replace(call.request, owner=other.address)
+    signature = OwnerSignature(other.address, sign(request, world.registry.receipt_domain, other))
+    stolen = dataclasses.replace(call, request=request, owner_signature=signature)
+    await refused(party, stolen, errors.SealingFailed)
+
+
+async def test_a_model_that_somebody_else_has_registered(party, world):
+    record = world.registry.models[world.model_hash]
+    world.registry.models[world.model_hash] = dataclasses.replace(record, owner=Signer.generate().address)
+    await refused(party, world.job()[0], errors.NotPermitted, "has registered it")
+
+
+async def test_terms_are_the_request_and_the_block(party, world):
+    world.registry.number = 101
+    calls = [world.job()[0], world.job()[0]]
+    calls.append(dataclasses.replace(calls[0], registry_block=100))
+    assert len({(await party.party.check(call)).terms for call in calls}) == 3

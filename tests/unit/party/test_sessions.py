@@ -32,8 +32,9 @@ def assert_right(network, x, shares):
     np.testing.assert_allclose(world.revealed(shares), world.expected(x), atol=2e-3)
 
 
-async def prepare(network, material_id, rows=2):
-    call = PrepareCall(material_id, 0, network.world.model_hash, rows, SystemClock().now_ms() + 30_000)
+async def prepare(network, material_id, rows=2, further=()):
+    deadline_ms = SystemClock().now_ms() + 30_000
+    call = PrepareCall(material_id, 0, network.world.model_hash, rows, deadline_ms, tuple(further))
     return await asyncio.gather(*(party.prepare(call) for party in network.parties))
 
 
@@ -116,6 +117,20 @@ async def test_material_made_ahead_is_used_once(network):
     calls = [dataclasses.replace(call, material_id=material_id) for call in network.world.job()]
     outcomes = await network.run(calls, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [errors.MaterialUnusable] * 2
+
+
+async def test_batches_made_at_once_serve_one_job_each(network):
+    ids = [os.urandom(16) for _ in range(2)]
+    await prepare(network, ids[0], further=ids[1:])
+    x = np.random.default_rng(4).normal(size=(2, 4))
+    for material_id in reversed(ids):
+        calls = [dataclasses.replace(call, material_id=material_id) for call in network.world.job(x)]
+        answers = await network.run(calls)
+        assert_right(network, x, [answer.opening.share for answer in answers])
+    with pytest.raises(errors.InvalidRequest):
+        await prepare(network, ids[0], further=[ids[0]])
+    with pytest.raises(errors.InvalidRequest):
+        await prepare(network, ids[0], further=[os.urandom(16) for _ in range(200)])
 
 
 async def test_a_job_whose_material_is_missing_is_not_spent(network):

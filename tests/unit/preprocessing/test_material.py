@@ -18,6 +18,8 @@ from mpc_infer.preprocessing import (
     Truncation,
     corrections,
     expand,
+    expand_batches,
+    read_batches,
     read_corrections,
 )
 from mpc_infer.preprocessing.corrections import logical_shift
@@ -191,3 +193,34 @@ def test_discarded_material_is_gone():
 def test_nothing_secret_in_its_text():
     material = make(plan_of(Square((2,)), parties=2))[0]
     assert "tensor" not in repr(material)
+
+
+def test_batches_are_drawn_one_after_the_other_and_each_holds():
+    plan = plan_of(*REQUESTS)
+    seeds = [secrets.token_bytes(32) for _ in range(3)]
+    ids = [bytes([index]) * 16 for index in range(3)]
+    data = b"".join(corrections(seeds, plan, 3))
+    assert data.startswith(b"".join(corrections(seeds, plan)))
+    given = read_batches([data], plan, 3)
+    parties = [
+        expand_batches(seed, plan, party, ids, given if party == 2 else None) for party, seed in enumerate(seeds)
+    ]
+    drawn = set()
+    for materials in zip(*parties, strict=True):
+        a, b, c = map(add, opened(materials, REQUESTS[0]))
+        assert torch.equal(c, a @ b if REQUESTS[0].op == "matmul" else a * b)
+        drawn.add(a.numpy().tobytes())
+    assert len(drawn) == 3
+    assert [item.material_id for item in parties[0]] == ids
+
+
+def test_a_damaged_or_missing_batch_is_noticed():
+    plan = plan_of(*REQUESTS)
+    data = bytearray(b"".join(corrections([bytes(32)] * 3, plan, 2)))
+    data[-40] ^= 1
+    with pytest.raises(MaterialUnusable):
+        read_batches([bytes(data)], plan, 2)
+    with pytest.raises(MaterialUnusable):
+        read_batches([bytes(data[: plan.correction_bytes])], plan, 2)
+    with pytest.raises(MaterialUnusable):
+        expand_batches(bytes(32), plan, 2, [ID, ID], read_batches(corrections([bytes(32)] * 3, plan), plan, 1))

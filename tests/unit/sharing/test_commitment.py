@@ -78,14 +78,15 @@ def contexts():
     yield from (input_context(j, model, p) for j in (job, other_job) for p in (A, B))
     yield from (output_context(session, j, p) for j in (job, other_job) for p in (A, B))
     yield from (model_context(plan, o, "name", v, p) for o in (A, B) for v in (1, 2) for p in (A, B))
-    yield from (sealed_input_context(j, model, p) for j in (job, other_job) for p in (A, B))
+    yield from (sealed_input_context(j, model, o, p) for j in (job, other_job) for o in (A, B) for p in (A, B))
     yield from (sealed_model_context(model, p) for p in (A, B))
     yield from (sealed_result_context(j, p) for j in (job, other_job) for p in (A, B))
     yield from (
-        sealed_seed_context(material, plan, commitments, index, receiver)
+        sealed_seed_context(material, plan, commitments, index, receiver, batches)
         for commitments in ([b"1" * 32, b"2" * 32], [b"2" * 32, b"1" * 32], [b"1" * 32], [b"1" * 32 + b"2" * 32])
         for index in (0, 1)
         for receiver in (A, B)
+        for batches in (1, 2)
     )
     yield from (seed_commitment(material, index, seed) for index in (0, 1) for seed in (b"x" * 32, b"y" * 32))
 
