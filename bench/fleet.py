@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from mpc_infer.engine import get_engine
-from mpc_infer.engine.session import SessionResult, SessionSpec, prepare_material, run_session
+from mpc_infer.engine.session import SessionResult, SessionSpec, load_model, prepare_material, run_session
 from mpc_infer.engine.tls_link import LinkConfig, TlsLink
 from mpc_infer.graph import Graph
 from mpc_infer.identity import CertificateAuthority, Signer, TlsCredentials
@@ -51,9 +51,9 @@ class PartyProcess:
     link: TlsLink
     dealer: Connection | None
     dealer_key: SealingPublicKey
-    engine: Any = field(default_factory=lambda: get_engine("crypten"))
+    engine: Any
     materials: dict[bytes, Material] = field(default_factory=dict)
-    models: dict[bytes, tuple[Graph, dict[str, Any]]] = field(default_factory=dict)
+    models: dict[bytes, tuple[Graph, Any]] = field(default_factory=dict)
 
     def seal(self, material_id: bytes, plan: Plan) -> Callable[[bytes, Sequence[bytes]], bytes]:
         """A `SealSeed`."""
@@ -104,10 +104,12 @@ def _dealer_main(pipe: Connection, private: bytes, receiver: Address) -> None:
         pipe.send_bytes(b"")
 
 
-def _party_main(pipe: Connection, dealer: Connection | None, config: LinkConfig, dealer_key: SealingPublicKey) -> None:
+def _party_main(
+    pipe: Connection, dealer: Connection | None, config: LinkConfig, dealer_key: SealingPublicKey, engine: str
+) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
-    party = PartyProcess(config.rank, config.addresses, TlsLink(config), dealer, dealer_key)
+    party = PartyProcess(config.rank, config.addresses, TlsLink(config), dealer, dealer_key, get_engine(engine))
     pipe.send(None)
     while True:
         try:
@@ -128,12 +130,16 @@ class Fleet:
     Args:
         parties: how many.
         step_timeout_s: of the links.
+        engine: by name.
     """
 
-    def __init__(self, parties: int, *, step_timeout_s: float = 20.0, max_frame_bytes: int = 1 << 30) -> None:
+    def __init__(
+        self, parties: int, *, step_timeout_s: float = 20.0, max_frame_bytes: int = 1 << 30, engine: str = "crypten"
+    ) -> None:
         self.size = parties
+        self.engine = engine
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["bench.fleet", "mpc_infer.engine.crypten"])
+        self._context.set_forkserver_preload(["bench.fleet", f"mpc_infer.engine.{self.engine}"])
         authority = CertificateAuthority.create("fleet")
         self.addresses = tuple(Signer.generate().address for _ in range(parties))
         targets = tuple(("127.0.0.1", port) for port in free_ports(parties))
@@ -180,7 +186,7 @@ class Fleet:
             self._dealer.start()
             far.close()
         near, far_end = self._context.Pipe()
-        arguments = (far_end, dealer, self.configs[rank], self._dealer_key.public)
+        arguments = (far_end, dealer, self.configs[rank], self._dealer_key.public, self.engine)
         self.processes[rank] = self._context.Process(target=_party_main, args=arguments, daemon=True)
         self.processes[rank].start()
         far_end.close()
@@ -226,9 +232,13 @@ class Fleet:
     def load(self, graph: Graph, weights: dict[str, Any]) -> None:
         """Give every party its share of a model."""
         shares = {name: split(encode(value), self.size) for name, value in weights.items()}
+        session_id = secrets.token_bytes(16)
         self.call(
-            load_model,
-            [(graph.to_bytes(), {name: parts[rank] for name, parts in shares.items()}) for rank in range(self.size)],
+            load,
+            [
+                (graph.to_bytes(), {name: parts[rank] for name, parts in shares.items()}, session_id)
+                for rank in range(self.size)
+            ],
         )
 
     def prepare(self, graph: Graph, batch: int, seconds: float = 200.0) -> bytes:
@@ -275,15 +285,19 @@ class Inference:
         return {name: combine([np.asarray(item.output_share[name]) for item in self.results]) for name in names}
 
 
-def load_model(party: PartyProcess, graph: bytes, weights: dict[str, Any]) -> None:
+def load(party: PartyProcess, graph: bytes, weights: dict[str, Any], session_id: bytes) -> None:
     """At a party: keep a share of a model."""
     parsed = Graph.from_bytes(graph)
-    party.models[parsed.digest] = (parsed, weights)
+    deadline = time.monotonic() + CALL_SECONDS
+    model = load_model(
+        party.link, party.engine, parsed, weights, ModelHash(parsed.digest), SessionId(session_id), deadline
+    )
+    party.models[parsed.digest] = (parsed, model)
 
 
 def prepare(party: PartyProcess, graph_digest: bytes, batch: int, material_id: bytes, seconds: float) -> float:
     """At a party: make material. Returns the milliseconds it took."""
-    graph, _ = party.models[graph_digest]
+    graph, model = party.models[graph_digest]
     plan = party.engine.plan(graph, batch, party.link.size)
     began = time.monotonic()
     party.materials[material_id] = prepare_material(
@@ -293,7 +307,9 @@ def prepare(party: PartyProcess, graph_digest: bytes, batch: int, material_id: b
         time.monotonic() + seconds,
         seal=party.seal(material_id, plan),
         fetch=party.fetch,
+        model_seed=getattr(model, "seed", b""),
     )
+    party.engine.prepare(graph, model, party.materials[material_id], party.rank)
     return 1000 * (time.monotonic() - began)
 
 

@@ -7,13 +7,12 @@ from mpc_infer.dealer.config import DealerLimits
 from mpc_infer.encoding import DIGEST_BYTES, same_digest
 from mpc_infer.errors import CommitmentMismatch, InvalidRequest, MessageTooLarge
 from mpc_infer.ids import Address, MaterialId
-from mpc_infer.preprocessing import Plan, PlanLimits, corrections
+from mpc_infer.preprocessing import ModelMasks, Plan, PlanLimits, corrections
 from mpc_infer.sharing.commitment import seed_commitment
 from mpc_infer.sharing.contexts import sealed_seed_context
 from mpc_infer.sharing.sealing import Sealed, SealingKeys, SealingPublicKey
 
 MATERIAL_ID_BYTES = 16
-SEED_BYTES = 32
 CHUNK_BYTES = 1 << 20
 MAX_BATCHES = 64
 
@@ -40,6 +39,7 @@ class Dealer:
     def __init__(self, keys: SealingKeys, limits: DealerLimits) -> None:
         self._keys = keys
         self._limits = limits
+        self._masks = ModelMasks()
 
     @property
     def sealing_key(self) -> SealingPublicKey:
@@ -76,8 +76,8 @@ class Dealer:
             for index in range(plan.parties)
         ]
         seeds = [self._keys.unseal(box, context) for box, context in zip(request.sealed_seeds, contexts, strict=True)]
-        _check_seeds(request, seeds)
-        return in_chunks(corrections(seeds, plan, request.batches), CHUNK_BYTES)
+        _check_seeds(request, seeds, plan.seed_bytes)
+        return in_chunks(corrections(seeds, plan, request.batches, self._masks), CHUNK_BYTES)
 
     def _checked_plan(self, request: CorrectionsRequest) -> Plan:
         if len(request.material_id) != MATERIAL_ID_BYTES:
@@ -100,10 +100,10 @@ class Dealer:
             raise MessageTooLarge(f"{batches} times {plan.correction_bytes} bytes of corrections; the limit is {most}")
 
 
-def _check_seeds(request: CorrectionsRequest, seeds: Sequence[bytes]) -> None:
+def _check_seeds(request: CorrectionsRequest, seeds: Sequence[bytes], length: int) -> None:
     for index, (seed, commitment) in enumerate(zip(seeds, request.seed_commitments, strict=True)):
-        if len(seed) != SEED_BYTES:
-            raise InvalidRequest(f"the seed of party {index} does not have {SEED_BYTES} bytes", party=index)
+        if len(seed) != length:
+            raise InvalidRequest(f"the seed of party {index} does not have {length} bytes", party=index)
         if not same_digest(commitment, seed_commitment(request.material_id, index, seed)):
             raise CommitmentMismatch(f"the seed of party {index} does not open its commitment", party=index)
 

@@ -34,6 +34,17 @@ class Outcome:
     bytes_sent: int
 
 
+class OpenedModel(Protocol):
+    """A model as an engine keeps it between sessions, when shares of the weights are not enough for it."""
+
+    @property
+    def seed(self) -> bytes:
+        """This party's secret of the model, which goes to the dealer, sealed, with every seed for material."""
+
+
+Model = Shares | OpenedModel
+
+
 class Engine(Protocol):
     """A back end. One process runs at most one evaluation at a time."""
 
@@ -47,10 +58,24 @@ class Engine(Protocol):
             UnsupportedOperator: the graph has an operator without a protocol here.
         """
 
+    def load(self, graph: Graph, weights: Shares, link: Link) -> Model:
+        """Make a model ready, inside a session of the link. Once per model and lane.
+
+        Raises:
+            SessionAborted: as the link, and PlanMismatch when the parties load different models.
+        """
+
+    def prepare(self, graph: Graph, model: Model, material: Material, rank: int) -> None:
+        """Do with some material what does not need the input. May be left out: then `run` does it.
+
+        Raises:
+            PlanMismatch: the material was made for another plan or model.
+        """
+
     def run(
-        self, graph: Graph, weights: Shares, inputs: Shares, material: Material, link: Link, pairs: PairSeeds
+        self, graph: Graph, weights: Model, inputs: Shares, material: Material, link: Link, pairs: PairSeeds
     ) -> Outcome:
-        """Evaluate a graph on shares, inside a session of the link.
+        """Evaluate a graph on shares, inside a session of the link, with what `load` returned.
 
         Raises:
             SessionAborted: as the link, and MaterialUnusable.
@@ -68,4 +93,8 @@ def get_engine(name: str) -> Engine:
         from mpc_infer.engine.crypten import CryptenEngine
 
         return CryptenEngine()
-    raise ConfigError(f"there is no engine named {name!r}", remedy="use 'crypten'")
+    if name == "masked":
+        from mpc_infer.engine.masked import MaskedEngine
+
+        return MaskedEngine()
+    raise ConfigError(f"there is no engine named {name!r}", remedy="use 'masked' or 'crypten'")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mpc_infer.clock import Clock, SystemClock
 from mpc_infer.encoding import DIGEST_BYTES, digest, same_digest
-from mpc_infer.engine.api import Engine, Outcome, Shares
+from mpc_infer.engine.api import Engine, Model, Outcome, Shares
 from mpc_infer.engine.link import Link
 from mpc_infer.engine.pairs import SEED_BYTES, PairSeeds, draw_halves
 from mpc_infer.errors import PlanMismatch, SessionAborted, TranscriptMismatch
@@ -80,15 +80,55 @@ class SessionResult:
     bytes_sent: int
 
 
+def load_model(
+    link: Link,
+    engine: Engine,
+    graph: Graph,
+    weights: Shares,
+    model_hash: ModelHash,
+    session_id: SessionId,
+    deadline: float,
+) -> Model:
+    """Make a model ready on a lane, together. What the engine returns is for `prepare_batches` and `run_session`.
+
+    Args:
+        link: idle.
+        weights: this party's shares, by the graph's names.
+        model_hash: 32 bytes.
+        session_id: 16 bytes, never used twice.
+        deadline: `time.monotonic()` seconds.
+
+    Raises:
+        SessionAborted: and all other parties' calls fail too.
+    """
+    with _Meeting(link, session_id, deadline):
+        _agree(link, digest("model-hello", session_id, model_hash, graph.digest, engine.name.encode()))
+        return engine.load(graph, weights, link)
+
+
 def prepare_material(
-    link: Link, plan: Plan, material_id: MaterialId, deadline: float, *, seal: SealSeed, fetch: FetchCorrections
+    link: Link,
+    plan: Plan,
+    material_id: MaterialId,
+    deadline: float,
+    *,
+    seal: SealSeed,
+    fetch: FetchCorrections,
+    model_seed: bytes = b"",
 ) -> Material:
     """As `prepare_batches`, for one batch."""
-    return prepare_batches(link, plan, [material_id], deadline, seal=seal, fetch=fetch)[0]
+    return prepare_batches(link, plan, [material_id], deadline, seal=seal, fetch=fetch, model_seed=model_seed)[0]
 
 
 def prepare_batches(
-    link: Link, plan: Plan, ids: Sequence[MaterialId], deadline: float, *, seal: SealSeed, fetch: FetchCorrections
+    link: Link,
+    plan: Plan,
+    ids: Sequence[MaterialId],
+    deadline: float,
+    *,
+    seal: SealSeed,
+    fetch: FetchCorrections,
+    model_seed: bytes = b"",
 ) -> list[Material]:
     """Make material together with the dealer. 4 rounds among the parties; the last one talks to the dealer.
 
@@ -104,6 +144,7 @@ def prepare_batches(
             names the seeds, from which all batches are drawn in this order.
         deadline: `time.monotonic()` seconds.
         seal, fetch: see `SealSeed` and `FetchCorrections`. `fetch` is called at the last party only.
+        model_seed: of the loaded model, for engines that mask models.
 
     Raises:
         SessionAborted: and all other parties' calls fail too.
@@ -112,7 +153,7 @@ def prepare_batches(
     material_id = ids[0]
     with _Meeting(link, material_id, deadline):
         _agree(link, digest("material-hello", material_id, plan.digest, *ids[1:]))
-        seed = fresh_seed()
+        seed = fresh_seed() + model_seed
         own = seed_commitment(material_id, link.rank, seed)
         commitments = _exchange_fixed(link, own)
         sealed = link.exchange_bytes(_to_last(link, seal(seed, commitments)), max_bytes=MAX_SEALED_SEED_BYTES)
@@ -128,7 +169,7 @@ def run_session(
     link: Link,
     engine: Engine,
     graph: Graph,
-    weights: Shares,
+    weights: Model,
     inputs: Shares,
     material: Material,
     spec: SessionSpec,
@@ -147,7 +188,8 @@ def run_session(
 
     Args:
         link: idle.
-        weights, inputs: this party's shares, by the graph's names.
+        weights: what `load_model` returned, or for the crypten engine this party's shares.
+        inputs: this party's shares, by the graph's names.
         material: for this graph and batch.
         deadline: `time.monotonic()` seconds for every wait.
 

@@ -13,5 +13,9 @@ def kernel(function: Function) -> Function:
 
     Unsigned words are never mixed with Python integers in a kernel: numba would make floats of them.
     """
-    compiled: Function = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    try:
+        compiled: Function = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    except RuntimeError:
+        # Nowhere to keep it: a read-only installation without a home directory. NUMBA_CACHE_DIR names a place.
+        compiled = numba.njit(nogil=True, error_model="numpy")(function)
     return compiled

@@ -1,6 +1,6 @@
 """Material: one party's correlated randomness for one evaluation, usable once."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -32,6 +32,35 @@ class Material:
         self._parts = list(zip(plan.requests, parts, strict=True))
         self._position = 0
         self._started = False
+        self._prepared: object = None
+
+    @property
+    def prepared(self) -> bool:
+        """Whether `prepare` was called."""
+        return self._prepared is not None
+
+    def prepare(self, work: Callable[[Sequence[Sequence[torch.Tensor]]], object]) -> None:
+        """Replace the parts by what can be made of them before the input exists: as secret, and usable once as they.
+
+        Raises:
+            MaterialUnusable: it was consumed or prepared before.
+        """
+        if self._started or self.prepared:
+            raise MaterialUnusable("this material was used or prepared before")
+        self._prepared = work([parts for _, parts in self._parts])
+        self._parts = [(request, []) for request, _ in self._parts]
+
+    def take_prepared(self) -> object:
+        """What `prepare` made, once.
+
+        Raises:
+            MaterialUnusable: not started, not prepared, or taken before.
+        """
+        if not self._started or self._prepared is None:
+            raise MaterialUnusable("the material was not started, or what was prepared of it is gone")
+        taken, self._prepared = self._prepared, None
+        self._position = len(self._parts)
+        return taken
 
     def start(self) -> None:
         """Mark it consumed. To be called before its first use.
@@ -52,7 +81,7 @@ class Material:
         Raises:
             MaterialUnusable: not started, exhausted, or made for something else.
         """
-        if not self._started or self._position >= len(self._parts):
+        if not self._started or self.prepared or self._position >= len(self._parts):
             raise MaterialUnusable("no material is left for this step, or it was not started")
         planned, parts = self._parts[self._position]
         if planned != request:
@@ -73,6 +102,7 @@ class Material:
     def discard(self) -> None:
         """Forget it. It cannot be started any more."""
         self._started = True
+        self._prepared = None
         self._position = len(self._parts)
         self._parts = [(request, []) for request, _ in self._parts]
 

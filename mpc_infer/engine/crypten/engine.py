@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mpc_infer.engine.api import Outcome, Shares
+from mpc_infer.engine.api import Model, Outcome, Shares
 from mpc_infer.engine.crypten.communicator import CountingOpening, LinkOpening
 from mpc_infer.engine.crypten.library import MPCTensor, installed
 from mpc_infer.engine.crypten.operators import apply
@@ -44,11 +44,20 @@ class CryptenEngine:
             self._plans[key] = _trace(self.name, graph, batch, parties, frac_bits)
         return self._plans[key]
 
+    def load(self, graph: Graph, weights: Shares, link: Link) -> Shares:
+        """The shares are all that is needed."""
+        return weights
+
+    def prepare(self, graph: Graph, model: Model, material: Material, rank: int) -> None:
+        """Nothing can be done before the input exists."""
+
     def run(
-        self, graph: Graph, weights: Shares, inputs: Shares, material: Material, link: Link, pairs: PairSeeds
+        self, graph: Graph, weights: Model, inputs: Shares, material: Material, link: Link, pairs: PairSeeds
     ) -> Outcome:
         """Evaluate a graph on shares (see `Engine.run`)."""
         plan = material.plan
+        if not isinstance(weights, Mapping):
+            raise PlanMismatch("the model was loaded by another engine")
         _check_plan(plan, self.name, graph, link)
         shapes = infer_shapes(graph, plan.batch)
         shares = {spec.name: _tensor(spec.name, {**weights, **inputs}, shapes[spec.name]) for spec in _sources(graph)}

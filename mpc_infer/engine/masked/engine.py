@@ -1,11 +1,12 @@
 """The engine: plan, load, prepare, run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from mpc_infer.engine.api import Outcome, Shares
+from mpc_infer.engine.api import Model, Outcome, Shares
 from mpc_infer.engine.link import Link
 from mpc_infer.engine.masked import kernels
 from mpc_infer.engine.masked.compiler import LEAN_FROM, compile_graph
@@ -18,6 +19,7 @@ from mpc_infer.errors import PlanMismatch, WrongShape
 from mpc_infer.evidence.transcript import Transcript
 from mpc_infer.graph import Graph
 from mpc_infer.preprocessing import Material, Plan
+from mpc_infer.sharing import fresh_seed
 from mpc_infer.sharing.fixed import FRAC_BITS
 
 Words = NDArray[np.uint64]
@@ -51,24 +53,46 @@ class MaskedEngine:
         """The plan (see `Engine.plan`). Cached."""
         return self.program(graph, batch, parties, frac_bits).plan
 
-    def load(self, graph: Graph, weights: Shares, seed: bytes, link: Link) -> MaskedModel:
-        """Open a model's weights under their masks, inside a session of the link; see `open_model`."""
-        return open_model(self.program(graph, 1, link.size), weights, seed, link)
+    def load(self, graph: Graph, weights: Shares, link: Link) -> MaskedModel:
+        """Open a model's weights under fresh masks (see `open_model`)."""
+        return open_model(self.program(graph, 1, link.size), weights, fresh_seed(), link)
 
-    def prepare(self, graph: Graph, model: MaskedModel, material: Material, rank: int) -> Session:
-        """Work out everything that does not depend on the input. What it returns is as secret and as single-use as the
-        material, and can be run once.
+    def prepare(self, graph: Graph, model: Model, material: Material, rank: int) -> None:
+        """Work out everything that does not depend on the input (see `Engine.prepare`)."""
+        program, opened = self._program_of(graph, material), _opened(model)
+        material.prepare(lambda parts: prepare(program, opened, rank, _words(parts)))
 
-        Raises:
-            PlanMismatch: the material is for another plan or model.
-        """
+    def run(
+        self, graph: Graph, weights: Model, inputs: Shares, material: Material, link: Link, pairs: PairSeeds
+    ) -> Outcome:
+        """Evaluate a graph on shares (see `Engine.run`)."""
+        program = self._program_of(graph, material)
+        if material.prepared:
+            session = material.take_prepared()
+        else:
+            parts = [material.take(request) for request in material.plan.requests]
+            session = prepare(program, _opened(weights), link.rank, _words(parts))
+        material.finish()
+        if not isinstance(session, Session):
+            raise PlanMismatch("the material was prepared by another engine")
+        return execute(program, session, inputs, link)
+
+    def _program_of(self, graph: Graph, material: Material) -> Program:
         plan = material.plan
         program = self.program(graph, plan.batch, plan.parties, plan.frac_bits)
         if program.plan.digest != plan.digest:
             raise PlanMismatch("the material was made for another plan")
-        parts = [material.take(request) for request in plan.requests]
-        words = [[part.numpy().view(np.uint64) for part in each] for each in parts]
-        return prepare(program, model, rank, words)
+        return program
+
+
+def _opened(model: Model) -> MaskedModel:
+    if not isinstance(model, MaskedModel):
+        raise PlanMismatch("the model was not loaded by the masked engine")
+    return model
+
+
+def _words(parts: Sequence[Sequence[torch.Tensor]]) -> list[list[Words]]:
+    return [[part.numpy().view(np.uint64) for part in each] for each in parts]
 
 
 def execute(program: Program, session: Session, inputs: Shares, link: Link) -> Outcome:
