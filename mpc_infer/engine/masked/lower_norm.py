@@ -24,6 +24,10 @@ LOWEST, TOP = -14, 15
 """Divisors and radicands are positive and lie from 2^LOWEST to 2^TOP; below, nothing is promised."""
 
 
+FINER = 8
+"""Fractional bits beyond f of a factor that multiplies something large."""
+
+
 def truncated(builder: Builder, share: int, bits: int) -> int:
     """A share with so many fractional bits too many, opened with f."""
     shape = builder.shape(share)
@@ -62,20 +66,22 @@ def _staircase(builder: Builder, bits: list[int], levels: list[int], shape: tupl
     return builder.shift(builder.total(steps, [1] * len(steps), shape), levels[0])
 
 
-def inverse(builder: Builder, number: int, low: int, top: int) -> int:
-    """1 / x of a positive opened value, 2^low <= x < 2^top, opened."""
-    return _scaled_back(builder, *scaled_down(builder, number, low, top, 1), "reciprocal", RECIPROCAL)
+def inverse(builder: Builder, number: int, low: int, top: int, more: int = 0) -> int:
+    """1 / x of a positive opened value, 2^low <= x < 2^top, opened, with so many fractional bits beyond f."""
+    normal, factor = scaled_down(builder, number, low, top, 1)
+    return _scaled_back(builder, normal, factor, "reciprocal", RECIPROCAL, more)
 
 
-def inverse_root(builder: Builder, number: int) -> int:
-    """1 / sqrt(x) of a positive opened value, opened."""
-    return _scaled_back(builder, *scaled_down(builder, number, LOWEST, TOP + 1, 2), "rsqrt", ROOT)
+def inverse_root(builder: Builder, number: int, more: int = 0) -> int:
+    """1 / sqrt(x) of a positive opened value, opened, with so many fractional bits beyond f."""
+    normal, factor = scaled_down(builder, number, LOWEST, TOP + 1, 2)
+    return _scaled_back(builder, normal, factor, "rsqrt", ROOT, more)
 
 
-def _scaled_back(builder: Builder, normal: int, factor: int, name: str, domain: Domain) -> int:
+def _scaled_back(builder: Builder, normal: int, factor: int, name: str, domain: Domain, more: int) -> int:
     value, extra = spline(builder, normal, 0, name, domain)
     product = builder.add("multiply", (value, factor), builder.shape(normal))
-    return truncated(builder, product, extra + builder.frac_bits)
+    return truncated(builder, product, extra + builder.frac_bits - more)
 
 
 def reciprocal(lowering: "Lowering", node: Node) -> Tensor:
@@ -105,36 +111,41 @@ def softmax(lowering: "Lowering", node: Node) -> Tensor:
     below = builder.total((number, largest), (1, -1), data.shape)
     powers = builder.open(evaluate(builder, below, 0, "exp", NEGATIVE_EXP))
     sums = builder.reshape(builder.view("reduce", (powers,), data.shape[:-1], (axis,)), row)
-    share = inverse(builder, sums, -1, data.shape[-1].bit_length() + 1)
-    return Tensor(data.shape, shares={builder.frac_bits: builder.add("multiply", (powers, share), data.shape)})
+    share = inverse(builder, sums, -1, data.shape[-1].bit_length() + 1, FINER)
+    product = builder.add("multiply", (powers, share), data.shape)
+    return Tensor(data.shape, shares={builder.frac_bits + FINER: product})
 
 
 def layer_norm(lowering: "Lowering", node: Node) -> Tensor:
     """(x - mean) / sqrt(variance + epsilon) gamma + beta, over the last axis."""
     builder, data = lowering.builder, lowering.tensor(node.inputs[0])
     f, shape, row = builder.frac_bits, data.shape, (*data.shape[:-1], 1)
-    share_of_one = round((1 << f) / shape[-1])
-    centred = _centred(builder, builder.masked(data), share_of_one)
+    centred = _centred(builder, builder.masked(data))
     squares = builder.add("multiply", (centred, centred), shape)
     total = builder.reshape(builder.view("reduce", (squares,), shape[:-1], (len(shape) - 1,)), row)
-    variance = builder.add(
-        "truncate", (builder.open(builder.view("scale", (total,), row, (share_of_one,))),), row, (2 * f,)
-    )
+    # Truncated before the division too: a divisor with enough digits would not fit beside 2 f fractional bits.
+    short = builder.add("truncate", (builder.open(total),), row, (f,))
+    divided = builder.view("scale", (short,), row, (_share_of_one(shape[-1], f),))
+    variance = builder.add("truncate", (builder.open(divided),), row, (f + FINER,))
     epsilon = max(1, constant_units(node.attributes["epsilon"], f))
-    root = inverse_root(builder, builder.open(builder.shift(variance, epsilon)))
-    normal = truncated(builder, builder.add("multiply", (centred, root), shape), f)
+    root = inverse_root(builder, builder.open(builder.shift(variance, epsilon)), FINER)
+    normal = truncated(builder, builder.add("multiply", (centred, root), shape), f + FINER)
     gamma = builder.slot(Slot(Role.WEIGHT, node.inputs[1], shape[-1:]))
     weighed = builder.add("weigh", (normal, gamma), shape)
     beta = bias_share(builder, node.inputs[2], shape[-1:], wide=True)
     return Tensor(shape, shares={f: builder.total((weighed, beta), (1, 1), shape)})
 
 
-def _centred(builder: Builder, number: int, share_of_one: int) -> int:
-    shape = builder.shape(number)
+def _centred(builder: Builder, number: int) -> int:
+    f, shape = builder.frac_bits, builder.shape(number)
     row = (*shape[:-1], 1)
     sums = builder.reshape(builder.view("reduce", (number,), shape[:-1], (len(shape) - 1,)), row)
-    mean = truncated(builder, builder.lift(sums, share_of_one), builder.frac_bits)
+    mean = truncated(builder, builder.lift(sums, _share_of_one(shape[-1], f)), f + FINER)
     return builder.total((number, mean), (1, -1), shape)
+
+
+def _share_of_one(count: int, frac_bits: int) -> int:
+    return round((1 << frac_bits + FINER) / count)
 
 
 NORMS: Mapping[str, Callable[["Lowering", Node], Tensor]] = {
