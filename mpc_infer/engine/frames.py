@@ -64,9 +64,7 @@ class Header:
 
     def to_bytes(self) -> bytes:
         """64 bytes."""
-        return pack_header(
-            self.kind, self.sender, self.dtype, self.session_id, self.step, self.dims, self.length
-        )
+        return pack_header(self.kind, self.sender, self.dtype, self.session_id, self.step, self.dims, self.length)
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview) -> "Header":

@@ -8,16 +8,14 @@ wrap. Sigmoid is the real function of the decoded value, encoded again; engines 
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mpc_infer.errors import WrongShape
 from mpc_infer.engine.plain_functions import FUNCTIONS
 from mpc_infer.engine.plain_range import Signed as _Signed
 from mpc_infer.engine.plain_range import check_range, largest, product
 from mpc_infer.engine.plain_spatial import SPATIAL
+from mpc_infer.errors import WrongShape
 from mpc_infer.graph.ir import Graph, Node, infer_shapes
 from mpc_infer.sharing.fixed import FRAC_BITS, Ring
-
 
 
 def run_plain(

@@ -56,7 +56,7 @@ def _multiply(node: Node, operands: Sequence[Signed], frac_bits: int) -> Signed:
 
 
 def _arg_max(node: Node, operands: Sequence[Signed], frac_bits: int) -> Signed:
-    return operands[0].argmax(axis=-1) << frac_bits
+    return np.asarray(operands[0].argmax(axis=-1), dtype=np.int64) << frac_bits
 
 
 def _transpose(node: Node, operands: Sequence[Signed], frac_bits: int) -> Signed:

@@ -28,9 +28,7 @@ class Expected(NamedTuple):
 
     def head(self, peer: int) -> bytes:
         """The header that this peer must send, when the length is known."""
-        return pack_header(
-            self.kind, peer, self.dtype, self.session_id, self.step, self.dims, self.max_length
-        )
+        return pack_header(self.kind, peer, self.dtype, self.session_id, self.step, self.dims, self.max_length)
 
     def check(self, header: Header, peer: int) -> None:
         """Compare a header, before a byte of its payload is read.

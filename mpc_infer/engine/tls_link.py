@@ -122,9 +122,7 @@ class TlsLink:
             meanwhile()
         frames = self._round(len(self._meeting.connections) * (HEADER_BYTES + array.nbytes))
         shape, dtype = array.shape, array.dtype
-        return [
-            np.ndarray(shape, dtype, *frames[peer]) if peer in frames else array for peer in range(self.size)
-        ]
+        return [np.ndarray(shape, dtype, *frames[peer]) if peer in frames else array for peer in range(self.size)]
 
     def exchange_bytes(self, messages: Sequence[bytes], *, max_bytes: int) -> list[bytes]:
         """One round of messages (see `Link.exchange_bytes`)."""
@@ -277,7 +275,7 @@ class TlsLink:
 
 
 def _bytes_of(array: Array) -> memoryview:
-    return memoryview(array).cast("B") if array.size and array.ndim else memoryview(array.tobytes())
+    return array.data.cast("B") if array.size and array.ndim else memoryview(array.tobytes())
 
 
 def _listen(address: tuple[str, int]) -> socket.socket:

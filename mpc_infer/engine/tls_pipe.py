@@ -1,7 +1,7 @@
 """A TLS connection over a non-blocking socket, with the encryption apart from the socket.
 
-Many records go through one system call: for frames of a megabyte that is worth a third of the time, and for small ones the
-layers of `ssl.SSLSocket` are left out.
+Many records go through one system call: for frames of a megabyte that is worth a third of the time, and for small ones
+the layers of `ssl.SSLSocket` are left out.
 """
 
 import select
@@ -27,9 +27,7 @@ class TlsPipe:
     ) -> None:
         self._sock = sock
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(
-            self._incoming, self._outgoing, server_side=server_side, server_hostname=hostname
-        )
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side, server_hostname=hostname)
         self._unsent = memoryview(b"")
         self._room = bytearray(CHUNK_BYTES)
         self._poller = select.poll()
@@ -122,7 +120,8 @@ class TlsPipe:
         count = 0
         try:
             while count < len(window) and self.buffered:
-                count += self._tls.read(len(window) - count, window[count:])  # type: ignore[arg-type]
+                read: int = self._tls.read(len(window) - count, window[count:])  # type: ignore[assignment]
+                count += read
         except ssl.SSLWantReadError:
             pass
         if self._outgoing.pending:

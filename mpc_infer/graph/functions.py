@@ -20,7 +20,8 @@ class FunctionError(ValueError):
 
 def constant(value: float) -> int:
     """A constant as an attribute."""
-    return round(value * 2**CONSTANT_BITS)
+    scaled: int = round(value * 2**CONSTANT_BITS)
+    return scaled
 
 
 def constant_units(value: int | tuple[int, ...], frac_bits: int) -> int:

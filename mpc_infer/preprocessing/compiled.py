@@ -1,7 +1,7 @@
 """The one way in which loops are compiled here: by numba, kept on disk, with the interpreter's lock released."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 
@@ -13,9 +13,10 @@ def kernel(function: Function) -> Function:
 
     Unsigned words are never mixed with Python integers in a kernel: numba would make floats of them.
     """
+    compiled: Any
     try:
-        compiled: Function = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+        compiled = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError:
         # Nowhere to keep it: a read-only installation without a home directory. NUMBA_CACHE_DIR names a place.
         compiled = numba.njit(nogil=True, error_model="numpy")(function)
-    return compiled
+    return cast(Function, compiled)

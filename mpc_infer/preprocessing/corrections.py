@@ -13,7 +13,7 @@ from mpc_infer.errors import InvalidRequest
 from mpc_infer.preprocessing.draws import cut, drawn_words, is_binary, material_stream, open_drawn
 from mpc_infer.preprocessing.masked_dealer import MaskProgram, ModelMasks
 from mpc_infer.preprocessing.plan import Plan
-from mpc_infer.preprocessing.requests import BinaryProduct, Product, RandomBit, Request, Square
+from mpc_infer.preprocessing.requests import BinaryProduct, Product, RandomBit, Request, Square, Truncation
 from mpc_infer.sharing.stream import SEED_BYTES, Stream
 
 CHUNK_BYTES = 1 << 20
@@ -56,9 +56,7 @@ def corrections(
         yield from _one_batch(streams, models, plan, masks)
 
 
-def _one_batch(
-    streams: Sequence[Stream], models: Sequence[bytes], plan: Plan, masks: ModelMasks
-) -> Iterator[bytes]:
+def _one_batch(streams: Sequence[Stream], models: Sequence[bytes], plan: Plan, masks: ModelMasks) -> Iterator[bytes]:
     state = correction_digest(plan)
     parts: Iterator[list[NDArray[Any]]]
     if plan.program:
@@ -108,9 +106,9 @@ def _targets(request: Request, drawn: list[torch.Tensor]) -> list[torch.Tensor]:
         return [drawn[0] * drawn[0]]
     if isinstance(request, BinaryProduct):
         return [drawn[0] & drawn[1]]
-    if isinstance(request, RandomBit):
-        return [drawn[0]]
-    return [logical_shift(drawn[0], request.bits), logical_shift(drawn[0], 63)]
+    if isinstance(request, Truncation):
+        return [logical_shift(drawn[0], request.bits), logical_shift(drawn[0], 63)]
+    return [drawn[0]]
 
 
 def logical_shift(values: torch.Tensor, bits: int) -> torch.Tensor:

@@ -19,7 +19,7 @@ from mpc_infer.sharing.stream import Stream
 
 Words = NDArray[np.uint64]
 Value = Any
-"""WEIGHT and MASKED: the mask. SHARE: G, None for zero. PATTERN: (mask bits, sign bits of the mask). FLIP: mask bits."""
+"""WEIGHT, MASKED: the mask. SHARE: G, None for zero. PATTERN: (mask bits, sign bits of the mask). FLIP: mask bits."""
 
 MODEL_LABEL = "model-mask"
 MAX_CACHED_BYTES = 1 << 30

@@ -1,7 +1,7 @@
 """The dealer's loops over elements: what the parties' shares of truth tables and products of masks must add up to.
 
-Each function takes what all parties but the last have drawn, already added up (or XORed), and overwrites it with what is
-left for the last party.
+Each function takes what all parties but the last have drawn, already added up (or XORed), and overwrites it with what
+is left for the last party.
 """
 
 import numpy as np
@@ -110,7 +110,7 @@ def lean_terms_left(mask: Words, bits: np.uint64, flips: Words, words: Words, sm
 def fat_terms_left(
     mask: Words, bits: np.uint64, chosen: Bytes, sign: Bytes, monomials: Bytes, ones: Words, many: Words, small: Lanes
 ) -> None:
-    """The 24 terms of the fat layout (without the constant), times R, and times M when bits are dropped, by subtraction.
+    """The terms of the fat layout but for the constant, all times R, and all times M if bits are dropped, by subtraction.
 
     Args:
         mask, bits, small: as `lean_terms_left`, small of (n, 24).

@@ -5,9 +5,10 @@ e_i = [c_i = r_i] (not for the last digit), and ::
 
     [low(c) < low(r)] = u_0 + e_0 u_1 + e_0 e_1 u_2 + ...          at most one term is 1
 
-The parties open ũ = u XOR a mask bit and ẽ likewise. Each bit is b̃ + (1 - 2 b̃) m for its mask bit m, so the right side is
-a sum of products of mask bits with coefficients that the opened pattern gives; modulo 2, b is b̃ + m. A pattern's bit i is
-ũ_i, bit d + i is ẽ_i; a set of variables is written as the pattern in which exactly these bits are 1.
+The parties open ũ = u XOR a mask bit and ẽ likewise. Each bit is b̃ + (1 - 2 b̃) m for its mask bit m, so the right
+side is a sum of products of mask bits with coefficients that the opened pattern gives; modulo 2, b is b̃ + m. A
+pattern's bit i is ũ_i, bit d + i is ẽ_i; a set of variables is written as the pattern in which exactly these bits are
+1.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from mpc_infer.preprocessing.masked_requests import DIGITS, FAT, FAT_TERMS, LEAN
+from mpc_infer.preprocessing.masked_requests import DIGITS, FAT, LEAN
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ def coefficients(digits: int, chosen: int) -> NDArray[np.int64]:
     for term in products(digits):
         if chosen & ~term == 0:
             total += patterns & (term & ~chosen) == term & ~chosen
-    return total * (1 - 2 * (np.bitwise_count(patterns & chosen).astype(np.int64) % 2))
+    signed: NDArray[np.int64] = total * (1 - 2 * (np.bitwise_count(patterns & chosen).astype(np.int64) % 2))
+    return signed
 
 
 @cache

@@ -1,7 +1,7 @@
 """What the masked engine asks of the dealer: a small program over masks, in single-assignment form.
 
-Every request makes one value, and names the values that it reads by their numbers: the number of a value is the position
-of its request in the plan. The dealer runs the program on masks, each party runs the same one on its shares of masks
+Every request makes one value, and names the values that it reads by their numbers: a value's number is the position of
+its request in the plan. The dealer runs the program on masks, each party runs the same one on its shares of masks
 before the input exists, and on public values and shares afterwards. Five kinds of values::
 
     WEIGHT   a secret matrix: opened once per model under the mask that the model seeds expand to
@@ -13,8 +13,8 @@ before the input exists, and on public values and shares afterwards. Five kinds 
 G is why a product of masks costs no correction: whatever only the dealer can know of a SHARE becomes part of the mask
 under which it is opened.
 
-A request has *drawn* parts, which every party expands from its seed, and *corrected* parts, which all parties but the last
-expand and the last one gets from the dealer. Sizes are in words of 64 bits; each part begins on a word of its own.
+A request has *drawn* parts, which every party expands from its seed, and *corrected* parts, which all parties but the
+last expand and the last one gets from the dealer. Sizes are in words of 64 bits; each part begins on a word of its own.
 """
 
 import math
@@ -85,12 +85,12 @@ class MaskedRequest:
 
     @property
     def work(self) -> int:
-        """Multiplications or elements that the dealer goes through, at most; products say so in their last parameter."""
+        """Multiplications or elements that the dealer goes through; products say how many in their last parameter."""
         return self.size * (self.params[-1] if self.op in INNER else 1)
 
     @property
     def result(self) -> Kind:
-        """What it makes; operations that work on masked values and on shares alike say SHARE in their first parameter."""
+        """What it makes. Where both masked values and shares will do, the first parameter says which."""
         operation = OPERATIONS[self.op]
         return operation.result if operation.result is not None else (Kind.SHARE if self.params[0] else Kind.MASKED)
 
@@ -241,10 +241,11 @@ OPERATIONS: Mapping[str, Operation] = {
 }
 """Operations by name.
 
-``sum``: coefficients +1 or -1 for each input, broadcasting. ``scale``: a public integer. ``shift``: a public integer
-is added, and an axis and a multiple of the place on it. ``reshape``: to the request's shape. ``permute``: the axes. ``slice``: axis, start, stop, step.
-``concat``: axis. ``reduce``: sum over an axis, which disappears. ``patches``: x[b, c, h, w] to [b, c, kh*kw, oh*ow];
-kernel, stride, dilation, pads before, output size, 0 to fill with zeros or 1 to repeat a pixel of the same window.
+``sum``: coefficients +1 or -1 for each input, broadcasting. ``scale``: a public integer. ``shift``: a public integer is
+added, and an axis and a multiple of the place on it. ``reshape``: to the request's shape. ``permute``: the axes.
+``slice``: axis, start, stop, step. ``concat``: axis. ``reduce``: sum over an axis, which disappears. ``patches``:
+x[b, c, h, w] to [b, c, kh*kw, oh*ow]; kernel, stride, dilation, pads before, output size, 0 to fill with zeros or 1 to
+repeat a pixel of the same window.
 """
 
 

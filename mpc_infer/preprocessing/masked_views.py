@@ -1,4 +1,4 @@
-"""Linear maps that work alike on public values, on masks and on shares of either: what `OPERATIONS` calls linear maps."""
+"""Linear maps, as `OPERATIONS` lists them: they work alike on public values, on masks and on shares of either."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -114,9 +114,7 @@ def _cut_row(pixels: Words, out: Words, first: int, last: int, sw: int, offset: 
 
 
 @kernel
-def _cut_edge(
-    pixels: Words, out: Words, first: int, last: int, sw: int, left: int, j: int, kw: int, dw: int
-) -> None:
+def _cut_edge(pixels: Words, out: Words, first: int, last: int, sw: int, left: int, j: int, kw: int, dw: int) -> None:
     for x in range(max(first, 0), last):
         column = _inside(x * sw - left, j, kw, dw, pixels.size, True)
         if column >= 0:

@@ -75,7 +75,7 @@ class Plan:
 
     @property
     def seed_bytes(self) -> int:
-        """Length of what a party seals to the dealer: a seed for the material, and one for the model if it is masked."""
+        """Length of what a party seals to the dealer: a seed for the material, and one of the model if it is masked."""
         return 2 * SEED_BYTES if self.program else SEED_BYTES
 
     def to_bytes(self) -> bytes:

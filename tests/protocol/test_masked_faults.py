@@ -37,9 +37,7 @@ def trio():
 
 def works(fleet: Fleet) -> None:
     """The next session is right, over real links."""
-    expected = run_plain(
-        GRAPH, {name: encode(value) for name, value in WEIGHTS.items()}, {"x": encode(X["x"])}
-    )["z1"]
+    expected = run_plain(GRAPH, {name: encode(value) for name, value in WEIGHTS.items()}, {"x": encode(X["x"])})["z1"]
     inference = fleet.infer(GRAPH, X)
     assert np.abs((inference.ring["z1"] - expected).view(np.int64)).max() <= 4
     plan = MaskedEngine().plan(GRAPH, 3, 3)

@@ -133,8 +133,9 @@ def test_relu_fused_with_what_comes_before(parties, lean_from):
     random = np.random.default_rng(5)
     weights = {"w": random.normal(size=(9, 40)), "b": random.normal(size=40)}
     nodes = [Node("l", "Linear", ("x", "w", "b"), ("z",)), Node("r", "Relu", ("z",), ("y",))]
-    run = evaluate(graph_of(nodes, {"x": (9,)}, weights), weights, {"x": random.normal(size=(4, 9))}, parties,
-                   lean_from=lean_from)
+    run = evaluate(
+        graph_of(nodes, {"x": (9,)}, weights), weights, {"x": random.normal(size=(4, 9))}, parties, lean_from=lean_from
+    )
     assert run.worst() <= 1
     # The input, the sum, the bits; the lean layout opens the result's bit, too. The output stays shared.
     assert run.plan.rounds == (3 if lean_from == FAT else 4)

@@ -140,7 +140,7 @@ class Builder:
         return tensor.shares[0]
 
     def nearest(self, tensor: Tensor, most: int = 62) -> tuple[int, int]:
-        """A tensor, opened at whichever scale takes the fewest rounds, and its fractional bits beyond f, at most so many."""
+        """A tensor, opened at whichever scale takes the fewest rounds, and its fractional bits beyond f."""
         if 0 not in tensor.opened and 0 not in tensor.shares:
             bits = min([*tensor.opened, *tensor.shares])
             if bits <= most:

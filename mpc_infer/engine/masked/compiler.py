@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from mpc_infer.engine.masked.builder import Builder, Tensor
 from mpc_infer.engine.masked.lower_functions import SPLINES
 from mpc_infer.engine.masked.lower_linear import LINEAR
-from mpc_infer.engine.masked.lower_pool import POOLS
 from mpc_infer.engine.masked.lower_norm import NORMS
+from mpc_infer.engine.masked.lower_pool import POOLS
 from mpc_infer.engine.masked.lower_steps import STEPS
 from mpc_infer.engine.masked.program import Program, Role, Slot, make_plan
 from mpc_infer.errors import UnsupportedOperator

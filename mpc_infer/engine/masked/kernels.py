@@ -1,7 +1,7 @@
 """A party's loops over elements, online. Each reads its material once, in the order in which it lies in memory.
 
-``first`` says whether this is party 0, which adds what is public. ``bits`` are fractional bits that a value has too many;
-such values are opened with an offset of 2^62, so that c = z + 2^62 + r, which is added here.
+``first`` says whether this is party 0, which adds what is public. ``bits`` are fractional bits that a value has too
+many; such values get an offset of 2^62 here, so that c = z + 2^62 + r.
 """
 
 import numpy as np
@@ -32,9 +32,7 @@ def combine(own: Words, other: Words, added: int) -> None:
 
 
 @kernel
-def compare_lean(
-    delta: Words, bits: np.uint64, first: bool, halves: Halves, words: Words, out: Quarters
-) -> None:
+def compare_lean(delta: Words, bits: np.uint64, first: bool, halves: Halves, words: Words, out: Quarters) -> None:
     """Pick the entries of the truth tables; see `lean_tables_left` for their layout."""
     lead = np.uint16(1 if first else 0)
     for i in range(delta.size):

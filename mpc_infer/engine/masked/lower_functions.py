@@ -91,7 +91,7 @@ def evaluate(builder: Builder, number: int, bits: int, name: str, domain: Domain
 
 
 def spline(builder: Builder, number: int, bits: int, name: str, domain: Domain) -> tuple[int, int]:
-    """The spline of an opened value, opened in its turn, and its fractional bits beyond f. Garbage outside its domain."""
+    """The spline of an opened value, opened in its turn, and its fractional bits beyond f. For its domain only."""
     f, function = builder.frac_bits, NUMBERS[name]
     params = (bits, f, f + domain.width, domain.index_bits, round(domain.low * (1 << f)), function)
     share = builder.add("spline", (number,), builder.shape(number), params)

@@ -45,7 +45,7 @@ def weight_slots(program: Program) -> list[tuple[MaskedRequest, Slot]]:
 
 
 def open_model(program: Program, weights: Shares, seed: bytes, link: Link) -> MaskedModel:
-    """Open all weights under their masks. Rounds: one for each weight, and one before to agree. Once per model and lane.
+    """Open all weights under their masks, once per model and lane. Rounds: one to agree, and one for each weight.
 
     1. Agree on the slots.
     2. For each weight: expand the share of the mask, add the share of the weight, open the sum.

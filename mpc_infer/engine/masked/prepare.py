@@ -97,11 +97,18 @@ def _local(prep: Preparation, number: int, request: MaskedRequest, inputs: Seque
     if slot.role is Role.INPUT:
         place = np.zeros(slot.shape, dtype=np.uint64)
         prep.session.inputs[slot.name] = place
-        return Shared(None, [lambda target: np.add(target, place, out=target)])
+        return Shared(None, [_adding(place)])
     bias = prep.model.biases.get(slot)
     if bias is None:
         raise PlanMismatch("the model that is loaded is not the plan's")
     return Shared(bias, [])
+
+
+def _adding(array: Words) -> Callable[[Words], None]:
+    def add(target: Words) -> None:
+        target += array
+
+    return add
 
 
 def _open(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequence[Any], parts: Parts) -> State:
@@ -150,6 +157,8 @@ def _flip(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequen
     place ^= parts[0]
     low, high = parts[1], parts[2].view(np.uint32)[: request.size]
     chosen = pattern.masks
+    if chosen is None:
+        raise PlanMismatch("a pattern of another layout is flipped")
     public = (tables.constant, tables.single, tables.low, tables.high)
     prep.at(number, lambda: kernels.flip_lean(pattern.opened, prep.first, *public, chosen, low, high, place))
     return Bits(place)

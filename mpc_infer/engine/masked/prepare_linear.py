@@ -96,9 +96,7 @@ def _flat(array: Words) -> Words:
     return array.reshape(-1, *array.shape[-2:])
 
 
-LINEAR: Mapping[
-    str, Callable[["Preparation", int, MaskedRequest, Sequence[Any], Sequence[Words]], State]
-] = {
+LINEAR: Mapping[str, Callable[["Preparation", int, MaskedRequest, Sequence[Any], Sequence[Words]], State]] = {
     "lift": _lift,
     "linear": _linear,
     "apply": _apply,

@@ -77,9 +77,7 @@ def _adds(
     return [add]
 
 
-def _term(
-    value: Shared, sign: int, shape: tuple[int, ...], whole: tuple[int, ...]
-) -> Callable[[Words], None]:
+def _term(value: Shared, sign: int, shape: tuple[int, ...], whole: tuple[int, ...]) -> Callable[[Words], None]:
     if sign > 0 and shape == whole:
         return value.add_into
 

@@ -1,4 +1,4 @@
-"""A compiled graph: the plan that dealer and parties share, and what of the model and the input goes into which slot."""
+"""A compiled graph: the plan that dealer and parties share, and which tensor goes into which slot of it."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ def touched(shape: tuple[int, ...]) -> Words:
 
 @dataclass
 class Masked:
-    """An opened value. ``delta`` is filled in its round; ``mask`` is this party's share of the mask, where it is needed."""
+    """An opened value. ``delta`` is filled in its round; ``mask`` is this party's share of the mask, if needed."""
 
     delta: Words
     mask: Words | None
@@ -56,8 +57,8 @@ class Shared:
 class Bits:
     """An opened pattern or flip, and for patterns of the lean layout the shares of its mask bits."""
 
-    opened: NDArray[np.generic]
-    masks: NDArray[np.uint16] | None = None
+    opened: NDArray[Any]
+    masks: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True)
