@@ -39,7 +39,7 @@ def _role(name: str, summary: str, config_type: str) -> click.Group:
     def health(config_file: Path) -> None:
         """Ask the role of this configuration, on this machine, whether it serves. Exit code 0 if it does."""
         section = getattr(_load(name, config_type, config_file), name)
-        _check_health(section.listen, section.keystore)
+        _check_health(section.listen, section.keystore, name)
 
     return group
 
@@ -48,7 +48,7 @@ def _load(name: str, config_type: str, config_file: Path) -> Any:
     return getattr(importlib.import_module(f"mpc_infer.{name}.config"), config_type).load(config_file)
 
 
-def _check_health(listen: str, directory: Path) -> None:
+def _check_health(listen: str, directory: Path, role: str) -> None:
     from mpc_infer.identity.keystore import Keystore
     from mpc_infer.rpc.probe import is_serving
     from mpc_infer.rpc.settings import split_host_port
@@ -57,7 +57,7 @@ def _check_health(listen: str, directory: Path) -> None:
     keystore = Keystore(directory)
     # Bound to every address, a service is asked on loopback.
     target = f"{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104
-    if not is_serving(target, keystore.tls, peer=keystore.address):
+    if not is_serving(target, keystore.tls, peer=keystore.address, role=role):
         raise Unavailable(f"nothing serves at {target}")
     click.echo("serving")
 

@@ -49,7 +49,7 @@ class GrpcParty:
     def __init__(self, party: PartySection, credentials: TlsCredentials, max_bytes: int) -> None:
         self._index = party.index
         self._address = party.identity
-        self._channel = open_channel(party.target, credentials, peer=self._address, max_bytes=max_bytes)
+        self._channel = open_channel(party.target, credentials, peer=self._address, role="party", max_bytes=max_bytes)
         self._stub: Any = party_pb2_grpc.PartyServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     @property

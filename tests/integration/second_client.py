@@ -78,7 +78,7 @@ class SecondClient:
         self.party_registry, self.model_registry, self.anchor = (bytes.fromhex(chain[name][2:]) for name in names)
         self.chain = Chain(chain["rpc_url"])
         tls = grpc.ssl_channel_credentials(*((keys / name).read_bytes() for name in ("ca.pem", "tls.key", "tls.pem")))
-        identity = client["coordinator_address"][2:].lower() + ".mpc-infer.internal"
+        identity = client["coordinator_address"][2:].lower() + ".coordinator.mpc-infer.internal"
         options = [
             ("grpc.ssl_target_name_override", identity),
             ("grpc.max_receive_message_length", 64 * MIB),

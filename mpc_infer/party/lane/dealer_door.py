@@ -29,7 +29,7 @@ class DealerDoor:
     """
 
     def __init__(self, setup: LaneSetup) -> None:
-        channel = open_sync_channel(setup.dealer_target, setup.credentials, peer=setup.dealer_address)
+        channel = open_sync_channel(setup.dealer_target, setup.credentials, peer=setup.dealer_address, role="dealer")
         self._stub: Any = dealer_pb2_grpc.DealerServiceStub(channel)  # type: ignore[no-untyped-call] # generated
         self._pinned = setup.dealer_key_id
         self._rank = setup.rank

@@ -32,7 +32,7 @@ class Network:
 
     def channel(self, role, identity):
         credentials = TlsCredentials(self.authority.certificate_pem, *self.authority.issue(identity, role, [], 1))
-        return open_channel(f"127.0.0.1:{self.port}", credentials, peer=self.address)
+        return open_channel(f"127.0.0.1:{self.port}", credentials, peer=self.address, role="dealer")
 
 
 @pytest.fixture
