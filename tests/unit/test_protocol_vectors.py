@@ -1,28 +1,21 @@
 """The code, tests/vectors/protocol.json and docs/protocol.md say the same."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
 
 from mpc_infer.sharing import Sealed, SealingKey, SealingPublicKey
+from tests.vectors import make_protocol
 
 ROOT = Path(__file__).parents[2]
 VECTORS = json.loads((ROOT / "tests" / "vectors" / "protocol.json").read_text())
 PAGE = (ROOT / "docs" / "protocol.md").read_text()
 
 
-def maker():
-    spec = importlib.util.spec_from_file_location("make_protocol", ROOT / "tests" / "vectors" / "make_protocol.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_code_makes_the_vectors():
     assert {key: value for key, value in VECTORS.items() if key != "sealed"} == json.loads(
-        json.dumps(maker().deterministic())
+        json.dumps(make_protocol.deterministic())
     )
 
 
