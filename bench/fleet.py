@@ -235,7 +235,7 @@ class Fleet:
             self._children[rank].send(self._setup(rank))
         limit = time.monotonic() + START_SECONDS
         for rank in chosen:
-            self._children[rank].receive(limit)
+            raise_error(self._children[rank].receive(limit))
 
     def _close_children(self) -> None:
         for child in self._children.values():

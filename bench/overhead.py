@@ -26,6 +26,7 @@ from mpc_infer.engine import get_engine
 MODELS = {"logistic 30-1": [30, 1], "mlp 64-64-32-10": [64, 64, 32, 10], "mlp 784-128-128-10": [784, 128, 128, 10]}
 LIMIT = 1.2
 BLOCK = 5
+TABLE_WIDTH = 150
 
 
 def measure(fleet: Fleet, stock: Stock, name: str, batch: int, repeat: int) -> dict[str, Any]:
@@ -89,7 +90,9 @@ def main() -> int:
     parser.add_argument("--parties", type=int, nargs="+", default=[2, 3])
     arguments = parser.parse_args()
     rows = run(arguments.repeat, arguments.parties)
-    show(rows, Console(stderr=arguments.json))
+    console = Console(stderr=arguments.json)
+    console.width = max(console.width, TABLE_WIDTH)
+    show(rows, console)
     worst = max(row["ratio"] for row in rows)
     if arguments.json:
         print(json.dumps({"benchmark": "overhead", "limit": LIMIT, "worst_ratio": worst, "rows": rows}))

@@ -145,14 +145,24 @@ def main() -> None:
     """Read the setup, then answer until the socket closes."""
     sock = socket.socket(fileno=int(sys.argv[1]))
     try:
-        first = receive_frame(sock)
-        worker = PartyWorker(LaneSetup.from_message(first), first.text("engine"), first.integer("max_frame_bytes"))
-        gc.freeze()  # as a lane does
-        sock.sendall(encode(Message("ready")))
-        while True:
+        worker = _started(sock)
+        while worker is not None:
             sock.sendall(encode(worker.answer(receive_frame(sock))))
     except (EOFError, ConnectionError):
         return  # the fleet is gone, or has no further use for this party
+
+
+def _started(sock: socket.socket) -> PartyWorker | None:
+    first = receive_frame(sock)
+    try:
+        worker = PartyWorker(LaneSetup.from_message(first), first.text("engine"), first.integer("max_frame_bytes"))
+    except (MpcInferError, OSError) as error:
+        failed = error if isinstance(error, MpcInferError) else InternalError(f"the party cannot start: {error}")
+        sock.sendall(encode(error_message(0, failed)))
+        return None
+    gc.freeze()  # as a lane does
+    sock.sendall(encode(Message("ready")))
+    return worker
 
 
 if __name__ == "__main__":
