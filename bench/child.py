@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from mpc_infer.devnet.process import die_with_parent
+from mpc_infer.process import die_with_parent
 from mpc_infer.party.frames import Message, encode, receive_frame
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.child import END_SECONDS, ROOT
-from mpc_infer.devnet.process import die_with_parent
+from mpc_infer.process import die_with_parent
 
 ANSWER_SECONDS = 120.0
 """For one line of measurements; the first one waits for torch and CrypTen to load too."""

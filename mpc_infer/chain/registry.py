@@ -70,7 +70,12 @@ class Registry:
         header = self._rpc.call("eth_getBlockByNumber", _tag(number), False)
         if not isinstance(header, dict):
             raise NotFound(f"the chain has no block {number}")
-        return Block(quantity(header.get("number")), quantity(header.get("timestamp")))
+        return Block(
+            quantity(header.get("number")),
+            quantity(header.get("timestamp")),
+            hex_bytes(header.get("hash")),
+            hex_bytes(header.get("parentHash")),
+        )
 
     def model(self, model_hash: ModelHash, block: int | None = None) -> ModelRecord:
         """A model version.

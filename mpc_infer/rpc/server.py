@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 
 from mpc_infer.errors import ConfigError
 from mpc_infer.identity.tls import TlsCredentials
+from mpc_infer.rpc.background import Background
 from mpc_infer.rpc.channel import MAX_MESSAGE_BYTES, message_limits
 from mpc_infer.rpc.interceptor import Gate
 from mpc_infer.rpc.policy import Policy
@@ -47,9 +48,13 @@ class RpcServer:
         await self.server.start()
         await self._report(health_pb2.HealthCheckResponse.SERVING)
 
+    async def say_not_serving(self) -> None:
+        """Answer NOT_SERVING from now on; calls are still accepted."""
+        await self._report(health_pb2.HealthCheckResponse.NOT_SERVING)
+
     async def stop(self, grace_s: float) -> None:
         """Accept no more calls; running ones have the grace to finish, then they are cancelled."""
-        await self._report(health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self.say_not_serving()
         await self.server.stop(grace_s)
 
     async def _report(self, status: int) -> None:
@@ -134,8 +139,9 @@ async def serve_until_signal(
     grace_s: float = 10.0,
     stopping: Callable[[], Awaitable[None]] | None = None,
     stop: asyncio.Event | None = None,
+    background: Background | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then end gracefully.
+    """Serve until SIGTERM or SIGINT, or until background work fails, then end gracefully.
 
     Args:
         server: from build_server.
@@ -143,14 +149,30 @@ async def serve_until_signal(
         grace_s: seconds that running calls have to finish.
         stopping: awaited when the end begins, before calls are waited for: end what would outlast the grace.
         stop: set instead of signals, where the caller (a test) decides the end.
+        background: what the role cannot do without.
+
+    Raises:
+        InternalError: a background task failed; whoever supervises the process should start it again.
     """
     ended = stop or stop_event()
     await server.start()
     gc.freeze()  # what was imported stays: the collector need not look at it during calls
     _LOG.info("serving", role=role, port=server.port)
-    await ended.wait()
+    await _first_of(ended, *([background.failed] if background is not None else []))
     _LOG.info("stopping", role=role)
+    await server.say_not_serving()
     if stopping is not None:
         await stopping()
     await server.stop(grace_s)
     _LOG.info("stopped", role=role)
+    if background is not None:
+        background.check()
+
+
+async def _first_of(*events: asyncio.Event) -> None:
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

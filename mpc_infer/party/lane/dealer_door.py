@@ -76,7 +76,7 @@ class DealerDoor:
         return self._key
 
     def _checked(self, key: SealingPublicKey) -> SealingPublicKey:
-        if self._pinned and not same_digest(self._pinned, key.key_id):
+        if not same_digest(self._pinned, key.key_id):
             raise NotAuthenticated(
                 "the dealer shows another sealing key than the one in the configuration",
                 remedy="find out why it changed before changing dealer.sealing_key_id",
