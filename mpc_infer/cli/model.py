@@ -75,7 +75,8 @@ def publish(
         print_json({**describe(published.manifest), "transactions": transactions})
         return
     click.echo(f"{name} {version} is active: {published.model_hash.hex()}")
-    click.echo(f"inputs must lie strictly between -{published.manifest.input_limit} and {published.manifest.input_limit}")
+    limit = published.manifest.input_limit
+    click.echo(f"inputs must lie strictly between -{limit} and {limit}")
 
 
 @model.command("list")
