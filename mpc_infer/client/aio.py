@@ -78,7 +78,8 @@ class AsyncClient:
 
         Args:
             model: name of the model; its active version is used.
-            inputs: one array per input name, rows on axis 0; floats, integers or booleans, magnitude below 2^15.
+            inputs: one array per input name, rows on axis 0; floats, integers or booleans, magnitude below
+                the manifest's input_limit.
             delivery: "coordinator" (it reveals the result) or "client" (only this client can open it).
             deadline_s: seconds until the job is given up everywhere.
             anchored: wait, beyond the deadline, until the receipt is on the chain.
@@ -137,10 +138,17 @@ class AsyncClient:
         return tuple(facts.manifest for facts in await self.core.facts.summaries(name))
 
     async def publish(
-        self, source: Source, name: str, version: int, *, public: bool = True, users: Sequence[Address] = ()
+        self,
+        source: Source,
+        name: str,
+        version: int,
+        *,
+        public: bool = True,
+        users: Sequence[Address] = (),
+        input_limit: int | None = None,
     ) -> PublishedModel:
-        """Publish a model version and make it the active one; see Owner.publish."""
-        return await self._owner.publish(source, name, version, public=public, users=users)
+        """Publish a model version and make it the active one; see Owner.publish, and Owner.package for the limit."""
+        return await self._owner.publish(source, name, version, public=public, users=users, input_limit=input_limit)
 
     async def allow(self, model_hash: ModelHash, user: Address) -> TxResult:
         """Let an address use a version of ours."""

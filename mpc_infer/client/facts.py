@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from mpc_infer.chain.records import ContractAddresses, PartyRecord
+from mpc_infer.chain.records import ContractAddresses, ModelRecord, PartyRecord
 from mpc_infer.chain.registry import Registry
 from mpc_infer.client.transport import CoordinatorDoor
 from mpc_infer.encoding import same_digest, to_address
@@ -105,6 +105,7 @@ class Facts:
         Raises:
             ModelNotFound: the chain has no active version, or the coordinator does not have its manifest.
             PartySetMismatch: the version belongs to another party set.
+            InvalidRequest: the manifest names another owner, name, version or party set than the registry.
         """
         return await self._models.get(name, lambda: self._load_model(name))
 
@@ -137,14 +138,30 @@ class Facts:
 
     async def _load_model(self, name: str) -> ModelFacts:
         network = await self.network()
-        model_hash = await asyncio.to_thread(self._registry.active_model, name)
+        record = await asyncio.to_thread(self._active, name)
         listed = await self.summaries(name)
-        facts = next((each for each in listed if each.manifest.hash == model_hash), None)
+        facts = next((each for each in listed if each.manifest.hash == record.model_hash), None)
         if facts is None:
             raise ModelNotFound(f"the coordinator does not have the active version of {name!r}")
         if facts.manifest.party_set_id != network.party_set:
             raise PartySetMismatch(f"model {name!r} belongs to another party set than the coordinator's")
+        _check_record(facts.manifest, record)
         return facts
+
+    def _active(self, name: str) -> ModelRecord:
+        return self._registry.model(self._registry.active_model(name))
+
+
+def _check_record(manifest: Manifest, record: ModelRecord) -> None:
+    """The parties sign only for the manifest's owner; name and version are what the owner told the registry."""
+    said = (manifest.owner, manifest.name, manifest.version, manifest.party_set_id)
+    known = (record.owner, record.name, record.version, record.party_set)
+    for what, in_manifest, in_registry in zip(("owner", "name", "version", "party set"), said, known, strict=True):
+        if in_manifest != in_registry:
+            raise InvalidRequest(
+                f"the registry names another {what} for the active version of {record.name!r} than its manifest",
+                remedy="do not use this version; tell the model's owner",
+            )
 
 
 def _check_contracts(answer: coordinator_pb2.GetNetworkResponse, ours: ContractAddresses) -> None:

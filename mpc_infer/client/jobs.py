@@ -78,7 +78,7 @@ class Jobs:
             raise InvalidRequest(f"deadline_s is {deadline_s}", remedy=f"give at most {LONGEST_S:.0f} seconds")
         network, facts = await asyncio.gather(self._core.facts.network(), self._core.facts.model(model))
         manifest = facts.manifest
-        rings = encode_inputs(manifest.inputs, inputs, manifest.frac_bits)
+        rings = encode_inputs(manifest, inputs)
         order = Order(
             model=facts,
             inputs=rings,

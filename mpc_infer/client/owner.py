@@ -10,7 +10,7 @@ from mpc_infer.chain.records import ModelStatus, TxResult
 from mpc_infer.client.core import Core
 from mpc_infer.client.request import signature_message
 from mpc_infer.encoding import address_bytes, same_digest, to_address
-from mpc_infer.errors import BadSignature, InvalidRequest, ModelNotFound, PartySetMismatch
+from mpc_infer.errors import BadSignature, InvalidRequest, ModelNotFound, NotPermitted, PartySetMismatch
 from mpc_infer.evidence.eip712 import ModelHolding, ModelPublication, check_signer
 from mpc_infer.graph.onnx_import import ImportedModel, import_onnx
 from mpc_infer.ids import Address, ModelHash
@@ -45,20 +45,23 @@ class Owner:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    async def package(self, source: Source, name: str, version: int) -> ModelPackage:
+    async def package(self, source: Source, name: str, version: int, input_limit: int | None = None) -> ModelPackage:
         """Split, commit to and seal a model's weights for the parties of the current set.
 
         Args:
             source: an imported model, or the path or bytes of an ONNX file; a package is returned as it is.
             name: of the model.
             version: from 1, never used before under this name.
+            input_limit: inputs lie strictly between -limit and limit; by default the largest power of two, at most
+                2^15, for which no value that the model computes can leave the range of fixed point.
 
         Raises:
             ModelRefused: the model cannot be deployed; the message names the node or tensor.
         """
         if isinstance(source, ModelPackage):
-            if (source.manifest.name, source.manifest.version) != (name, version):
-                raise InvalidRequest("the package has another name or version")
+            made = source.manifest
+            if (made.name, made.version) != (name, version) or input_limit not in (None, made.input_limit):
+                raise InvalidRequest("the package has another name, version or input limit")
             return source
         network = await self._core.facts.network()
         imported = await asyncio.to_thread(_imported, source)
@@ -70,10 +73,18 @@ class Owner:
             owner=self._core.signer.address,
             party_set=network.party_set,
             parties=[PartyKeys(party.address, party.sealing_key) for party in network.parties],
+            input_limit=input_limit,
         )
 
     async def publish(
-        self, source: Source, name: str, version: int, *, public: bool, users: Sequence[Address]
+        self,
+        source: Source,
+        name: str,
+        version: int,
+        *,
+        public: bool,
+        users: Sequence[Address],
+        input_limit: int | None = None,
     ) -> PublishedModel:
         """Bring a model version to the parties and make it the active one.
 
@@ -87,10 +98,11 @@ class Owner:
 
         Raises:
             ModelRefused: the model cannot be deployed.
+            NotPermitted: the version belongs to somebody else in the registry.
             TransactionFailed: the registry refuses a step.
             MpcInferError: a party refuses, or something cannot be reached.
         """
-        package = await self.package(source, name, version)
+        package = await self.package(source, name, version, input_limit)
         model_hash, txs = package.manifest.hash, dict[str, TxResult]()
         status = await asyncio.to_thread(self._status, model_hash)
         if status is ModelStatus.NONE:
@@ -119,8 +131,21 @@ class Owner:
         return await self._send(lambda: self._core.writer.deprecate(model_hash))
 
     def _status(self, model_hash: ModelHash) -> ModelStatus:
+        """Where our version stands. The registry lets nobody but the manifest's owner get further than a proposal."""
         try:
-            return self._core.registry.model(model_hash).status
+            record = self._core.registry.model(model_hash)
+        except ModelNotFound:
+            return self._proposed(model_hash)
+        if record.owner != self._core.signer.address:
+            raise NotPermitted(
+                f"model {model_hash.hex()} belongs to {record.owner} in the registry, not to this client",
+                remedy="publish with the owner's key, or package the model again under a name of your own",
+            )
+        return record.status
+
+    def _proposed(self, model_hash: ModelHash) -> ModelStatus:
+        try:
+            return self._core.registry.proposal(model_hash, self._core.signer.address).status
         except ModelNotFound:
             return ModelStatus.NONE
 
@@ -140,7 +165,7 @@ class Owner:
             owner_signature=signature_message(self._core.signer, ModelPublication(model_hash).digest(domain)),
         )
         answer = await self._core.door.call("PublishModel", message, time.monotonic() + PUBLISH_TIMEOUT_S)
-        holding = ModelHolding(model_hash, network.party_set).digest(domain)
+        holding = ModelHolding(model_hash, network.party_set, package.manifest.owner).digest(domain)
         return _checked_holdings(answer, model_hash, holding, network.members)
 
 

@@ -94,10 +94,19 @@ class Client:
         return self._thread.run(self._async.models(name))
 
     def publish(
-        self, source: Source, name: str, version: int, *, public: bool = True, users: Sequence[Address] = ()
+        self,
+        source: Source,
+        name: str,
+        version: int,
+        *,
+        public: bool = True,
+        users: Sequence[Address] = (),
+        input_limit: int | None = None,
     ) -> PublishedModel:
         """Publish a model version and make it the active one; see Owner.publish."""
-        return self._thread.run(self._async.publish(source, name, version, public=public, users=users))
+        return self._thread.run(
+            self._async.publish(source, name, version, public=public, users=users, input_limit=input_limit)
+        )
 
     def allow(self, model_hash: ModelHash, user: Address) -> TxResult:
         """Let an address use a version of ours."""

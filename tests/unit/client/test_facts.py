@@ -1,6 +1,7 @@
 """A coordinator that names another network, key or model than the chain does gets nothing sent to it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,19 @@ async def test_a_coordinator_that_lists_only_an_old_version_is_refused(net: Netw
         return answer
 
     await _nothing_sent(net, tamper, ModelNotFound)
+
+
+@pytest.mark.parametrize(
+    "change", [{"owner": "0x" + "11" * 20}, {"name": "shift "}, {"version": 2}, {"party_set": bytes(32)}]
+)
+async def test_a_registry_that_says_otherwise_than_the_manifest_is_noticed(
+    net: Network, change: dict[str, Any]
+) -> None:
+    (model_hash,) = net.chain.models
+    record = replace(net.chain.models[model_hash], **change)
+    net.chain.active_model = lambda name: model_hash
+    net.chain.model = lambda model_hash: record
+    await _nothing_sent(net, lambda method, answer: answer, InvalidRequest)
 
 
 CONFIG = """
