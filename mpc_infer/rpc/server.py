@@ -13,8 +13,9 @@ from grpc_reflection.v1alpha import reflection
 
 from mpc_infer.errors import ConfigError
 from mpc_infer.identity.tls import TlsCredentials
+from mpc_infer.rpc.admission import CallLimits
 from mpc_infer.rpc.background import Background
-from mpc_infer.rpc.channel import MAX_MESSAGE_BYTES, message_limits
+from mpc_infer.rpc.channel import MAX_MESSAGE_BYTES
 from mpc_infer.rpc.interceptor import Gate
 from mpc_infer.rpc.policy import Policy
 from mpc_infer.telemetry import Log
@@ -62,9 +63,10 @@ class RpcServer:
             await self.health.set(name, status)
 
 
-def _options(max_bytes: int) -> list[tuple[str, str | int]]:
+def _options(max_bytes: int, max_request_bytes: int) -> list[tuple[str, str | int]]:
     return [
-        *message_limits(max_bytes),
+        ("grpc.max_send_message_length", max_bytes),
+        ("grpc.max_receive_message_length", max_request_bytes),
         ("grpc.so_reuseport", 0),  # a second process on the same port is a mistake, not a helper
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
@@ -94,7 +96,9 @@ def build_server(
     host: str,
     port: int,
     max_bytes: int = MAX_MESSAGE_BYTES,
+    max_request_bytes: int | None = None,
     max_calls: int = 256,
+    limits: CallLimits | None = None,
 ) -> RpcServer:
     """Build and bind a server. Must be called in the event loop that will run it.
 
@@ -105,13 +109,17 @@ def build_server(
         host: name or address to listen on.
         port: 0 takes a free one.
         max_bytes: largest message in either direction.
+        max_request_bytes: largest request, where that is smaller.
         max_calls: calls at one time; more are refused by gRPC with RESOURCE_EXHAUSTED.
+        limits: what one caller may take of the server.
 
     Raises:
         ConfigError: the port cannot be had.
     """
     server = grpc.aio.server(
-        interceptors=(Gate(policy),), options=_options(max_bytes), maximum_concurrent_rpcs=max_calls
+        interceptors=(Gate(policy, limits),),
+        options=_options(max_bytes, max_request_bytes or max_bytes),
+        maximum_concurrent_rpcs=max_calls,
     )
     names = tuple(service.name for service in services)
     for service in services:
