@@ -14,8 +14,8 @@ import sys
 import time
 from pathlib import Path
 
-from mpc_infer.process import die_with_parent
 from mpc_infer.party.frames import Message, encode, receive_frame
+from mpc_infer.process import die_with_parent
 
 ROOT = Path(__file__).resolve().parent.parent
 FRAME_SECONDS = 60.0
