@@ -20,6 +20,7 @@ from mpc_infer.evidence.verify import VerifiedReceipt
 from mpc_infer.identity.keystore import Keystore
 from mpc_infer.ids import Address, ModelHash
 from mpc_infer.model.manifest import Manifest
+from mpc_infer.model.package import ModelPackage
 
 ANCHOR_TIMEOUT_S = 120.0
 
@@ -136,6 +137,10 @@ class AsyncClient:
     async def models(self, name: str = "") -> tuple[Manifest, ...]:
         """The manifests of the models that the coordinator lists, consistent in themselves."""
         return tuple(facts.manifest for facts in await self.core.facts.summaries(name))
+
+    async def package(self, source: Source, name: str, version: int, *, input_limit: int | None = None) -> ModelPackage:
+        """A model split and sealed for the parties; nothing is sent. Keep it, and `publish` can be repeated with it."""
+        return await self._owner.package(source, name, version, input_limit)
 
     async def publish(
         self,

@@ -89,12 +89,14 @@ class Owner:
         """Bring a model version to the parties and make it the active one.
 
         1. package the model: shares sealed to each party;
-        2. propose the version on the chain, which reserves name and version;
-        3. send the sealed shares through the coordinator; every party signs that it holds its share;
+        2. send the sealed shares through the coordinator; every party signs that it holds its share;
+        3. propose the version on the chain, which reserves name and version;
         4. stage the version with these signatures;
         5. activate it;
         6. say who may use it.
-        Steps that the chain shows as done are left out, so the same package can be published again after a failure.
+        Nothing is on the chain before every party holds its share: after a failure up to there the model can be
+        published anew. After a later one the same package must be: every packaging draws other shares, and name and
+        version belong to these. Steps that the chain shows as done are left out.
 
         Raises:
             ModelRefused: the model cannot be deployed.
@@ -105,10 +107,10 @@ class Owner:
         package = await self.package(source, name, version, input_limit)
         model_hash, txs = package.manifest.hash, dict[str, TxResult]()
         status = await asyncio.to_thread(self._status, model_hash)
+        holdings = await self._install(package)
         if status is ModelStatus.NONE:
             set_id = package.manifest.party_set_id
             txs["propose"] = await self._send(lambda: self._core.writer.propose(model_hash, name, version, set_id))
-        holdings = await self._install(package)
         if status in (ModelStatus.NONE, ModelStatus.PROPOSED):
             txs["stage"] = await self._send(lambda: self._core.writer.stage(model_hash, holdings))
         if status is not ModelStatus.ACTIVE:
@@ -153,7 +155,7 @@ class Owner:
         return await asyncio.to_thread(transaction)
 
     async def _install(self, package: ModelPackage) -> list[bytes]:
-        """Step 3. Returns the parties' holdings, checked."""
+        """Step 2. Returns the parties' holdings, checked."""
         network, model_hash = await self._core.facts.network(), package.manifest.hash
         if package.manifest.party_set_id != network.party_set:
             raise PartySetMismatch("the package is for another party set", remedy="package the model again")

@@ -28,9 +28,17 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from mpc_infer.encoding import address_bytes, to_address
 from mpc_infer.ids import Address, PartySetId
-from mpc_infer.rpc.settings import HexAddress, HexDigest, HostPort, Section, read_toml, settings_from
+from mpc_infer.rpc.settings import (
+    ChainSettings,
+    HexAddress,
+    HexDigest,
+    HostPort,
+    Section,
+    checksummed,
+    read_toml,
+    settings_from,
+)
 
 MAX_BATCH = 1024
 MAX_ROWS = 1 << 16
@@ -58,10 +66,10 @@ class PartySection(Section):
     @property
     def identity(self) -> Address:
         """The address, checksummed."""
-        return to_address(address_bytes(Address(self.address)))
+        return checksummed(self.address)
 
 
-class ChainSection(Section):
+class ChainSection(ChainSettings):
     """The chain's node and the contracts.
 
     Attributes:
@@ -72,11 +80,6 @@ class ChainSection(Section):
         stale_s: a head that could not be read again for so long is not used for new jobs.
     """
 
-    rpc_url: str
-    party_registry: HexAddress
-    model_registry: HexAddress
-    receipt_anchor: HexAddress
-    timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
     poll_s: Seconds = 1.0
     stale_s: Seconds = 30.0
     confirmations: Annotated[int, Field(ge=0, le=1000)] = 0

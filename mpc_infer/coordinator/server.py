@@ -12,7 +12,7 @@ from mpc_infer.clock import Clock, SystemClock
 from mpc_infer.coordinator.accept import Rules
 from mpc_infer.coordinator.anchoring import Anchoring, AnchoringRules
 from mpc_infer.coordinator.board import Board
-from mpc_infer.coordinator.config import ChainSection, CoordinatorConfig
+from mpc_infer.coordinator.config import CoordinatorConfig
 from mpc_infer.coordinator.floor import Floor
 from mpc_infer.coordinator.head import Head
 from mpc_infer.coordinator.jobs import Jobs
@@ -26,10 +26,8 @@ from mpc_infer.coordinator.recheck import Recheck
 from mpc_infer.coordinator.service import CoordinatorService
 from mpc_infer.coordinator.servicer import CoordinatorServicer
 from mpc_infer.coordinator.tasks import Owned
-from mpc_infer.encoding import address_bytes, to_address
 from mpc_infer.errors import ChainError, ConfigError
 from mpc_infer.identity.keystore import Keystore
-from mpc_infer.ids import Address
 from mpc_infer.rpc.background import Background
 from mpc_infer.rpc.policy import Policy
 from mpc_infer.rpc.server import Service, build_server, serve_until_signal
@@ -54,7 +52,10 @@ async def serve(config: CoordinatorConfig, stop: asyncio.Event | None = None) ->
     """
     keystore = Keystore(config.coordinator.keystore)
     chain = RegistryWriter(
-        config.chain.rpc_url, contracts_of(config.chain), keystore.signer, timeout_s=config.chain.timeout_s
+        config.chain.rpc_url,
+        ContractAddresses(*config.chain.contracts),
+        keystore.signer,
+        timeout_s=config.chain.timeout_s,
     )
     parties = open_parties(config, keystore.tls)
     host, port = split_host_port(config.coordinator.listen)
@@ -72,12 +73,6 @@ async def serve(config: CoordinatorConfig, stop: asyncio.Event | None = None) ->
         )
         grace_s = config.limits.grace_s
         await serve_until_signal(server, role="coordinator", grace_s=grace_s, stop=stop, background=background)
-
-
-def contracts_of(chain: ChainSection) -> ContractAddresses:
-    """The contracts that a configuration names."""
-    texts = (chain.party_registry, chain.model_registry, chain.receipt_anchor)
-    return ContractAddresses(*(to_address(address_bytes(Address(text))) for text in texts))
 
 
 @asynccontextmanager

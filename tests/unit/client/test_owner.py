@@ -9,8 +9,10 @@ import pytest
 from mpc_infer.chain.records import ModelStatus
 from mpc_infer.errors import (
     BadSignature,
+    ChainUnavailable,
     CorruptModel,
     InvalidRequest,
+    ModelNotFound,
     NotPermitted,
     OutOfRange,
     TransactionFailed,
@@ -40,12 +42,16 @@ async def test_publishing_a_package_again_continues_where_it_stopped(net: Networ
         raise Unavailable("down")
 
     client = net.client()
-    package = await client._owner.package(IMPORTED, "other", 1)
+    package = await client.package(IMPORTED, "other", 1)
     net.parties[1].hooks["InstallModel"] = unreachable
     with pytest.raises(Unavailable):
         await client.publish(package, "other", 1)
     net.parties[1].hooks.clear()
-    assert list((await client.publish(package, "other", 1)).txs) == ["stage", "activate", "public"]
+    net.chain.down = True
+    with pytest.raises(ChainUnavailable):
+        await client.publish(package, "other", 1)
+    net.chain.down = False
+    assert list((await client.publish(package, "other", 1)).txs) == ["propose", "stage", "activate", "public"]
     assert list((await client.publish(package, "other", 1)).txs) == ["public"]
     with pytest.raises(InvalidRequest):
         await client.publish(package, "other", 2)
@@ -95,6 +101,34 @@ async def test_a_package_keeps_its_input_limit(net: Network) -> None:
     assert (await client.publish(package, "narrow", 1, input_limit=64)).manifest.input_limit == 64
 
 
+async def test_a_party_that_is_down_leaves_name_and_version_free(net: Network) -> None:
+    async def unreachable(party: Party, request: Any) -> Any:
+        raise Unavailable("down")
+
+    client = net.client()
+    net.parties[1].hooks["InstallModel"] = unreachable
+    height = net.chain.height
+    with pytest.raises(Unavailable):
+        await client.publish(IMPORTED, "other", 1)
+    assert net.chain.height == height
+    net.parties[1].hooks.clear()
+    published = await client.publish(IMPORTED, "other", 1)  # packaged anew: another hash, the same name and version
+    assert net.chain.models[published.model_hash].status is ModelStatus.ACTIVE
+
+
+async def test_a_publication_that_stopped_on_the_chain_goes_on_with_the_same_package(net: Network) -> None:
+    def lost(*_: Any) -> Any:
+        raise ChainUnavailable("no answer")
+
+    client = net.client()
+    package = await client.package(IMPORTED, "other", 1)
+    stage, net.chain.stage = net.chain.stage, lost
+    with pytest.raises(ChainUnavailable):
+        await client.publish(package, "other", 1)
+    net.chain.stage = stage
+    assert list((await client.publish(package, "other", 1)).txs) == ["stage", "activate", "public"]
+
+
 async def test_a_transaction_that_fails_ends_the_publication(net: Network) -> None:
     def refuse(*_: Any) -> Any:
         raise TransactionFailed("VersionTaken")
@@ -102,7 +136,8 @@ async def test_a_transaction_that_fails_ends_the_publication(net: Network) -> No
     net.chain.propose = refuse
     with pytest.raises(TransactionFailed):
         await net.client().publish(IMPORTED, "other", 1)
-    assert [manifest.name for manifest in await net.client().models()] == ["shift"]
+    with pytest.raises(ModelNotFound):
+        await net.client().infer("other", {"x": [[1.0, 2.0, 3.0]]})
 
 
 async def test_a_holding_signed_by_somebody_else_is_refused(net: Network) -> None:

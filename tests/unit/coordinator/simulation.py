@@ -50,9 +50,11 @@ class Door:
         self._caller = caller
         self.tamper: Callable[[str, Any], Any] = lambda method, answer: answer
         self.sent: list[tuple[str, Any]] = []
+        self.deadlines: list[float] = []
 
     async def call(self, method: str, request: Any, deadline: float) -> Any:
         self.sent.append((method, request))
+        self.deadlines.append(deadline)
         return self.tamper(method, await self._answer(method, request))
 
     async def _answer(self, method: str, request: Any) -> Any:
