@@ -14,8 +14,10 @@ DEV_STAMP := $(VENV)/.installed-dev
 ARGS ?=
 PYTEST_ARGS ?=
 
+COMPOSE := docker compose -f deploy/docker/compose.yaml
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint fmt protos contracts foundry bench check clean image cluster cluster-demo cluster-down
+.PHONY: help demo test test-all lint fmt protos generated contracts artifacts foundry bench check base clean image cluster cluster-demo cluster-down
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,18 +42,21 @@ $(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 demo: $(DEMO_STAMP)  ## a network of your own, two models, private answers, verified receipts (ARGS='--parties 4')
 	$(BIN)/mpc-infer demo $(ARGS)
 
-test: lint foundry  ## what CI runs: everything but the slow tests
+test: lint generated foundry  ## what CI runs: everything but the slow tests
 	$(BIN)/python -m pytest -q -m 'not slow' $(PYTEST_ARGS)
 
-test-all: lint foundry  ## with the slow tests (200,000 inferences)
+test-all: lint generated foundry  ## with the slow tests (200,000 inferences)
 	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
 
-lint: $(DEV_STAMP)  ## ruff, mypy --strict, layers, protos
+lint: $(DEV_STAMP)  ## ruff, mypy --strict, layers, protos, containers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/buf lint protos
+	$(BIN)/hadolint deploy/docker/Dockerfile
+	@if docker compose version >/dev/null 2>&1; then $(COMPOSE) config --quiet; \
+	else echo 'skipped: compose.yaml (docker compose not found)'; fi
 
 fmt: $(DEV_STAMP)  ## format and sort imports
 	$(BIN)/ruff format .
@@ -61,19 +66,34 @@ bench: $(DEV_STAMP)  ## side by side with stock CrypTen on this machine; what a 
 	$(BIN)/python -m bench.overhead $(ARGS)
 	$(BIN)/python -m bench.service
 
+PROTOC = $(BIN)/python -m grpc_tools.protoc -I protos --python_out=$(1) --pyi_out=$(1) --grpc_python_out=$(1) protos/mpc_infer/v1/*.proto
+
 protos: $(DEV_STAMP)  ## generate mpc_infer/v1 from protos/
 	$(BIN)/buf lint protos
-	$(BIN)/python -m grpc_tools.protoc -I protos --python_out=. --pyi_out=. --grpc_python_out=. protos/mpc_infer/v1/*.proto
+	$(call PROTOC,.)
+
+# What is generated is committed, and must be what its sources give. The artifacts of the contracts: see foundry.
+generated: $(DEV_STAMP)
+	@rm -rf build/generated && mkdir -p build/generated
+	@$(call PROTOC,build/generated)
+	@diff -r -x __init__.py -x __pycache__ build/generated/mpc_infer/v1 mpc_infer/v1 \
+	|| { echo 'mpc_infer/v1 is not what protos/ gives: run `make protos`'; exit 1; }
 
 # The toolchain comes from npm; without node the committed artifacts are used as they are.
+ARTIFACTS := mpc_infer/chain/artifacts
 contracts: | $(BIN)/python  ## compile, write the artifacts into the package, run the Solidity tests
 	PYTHON='$(abspath $(BIN))/python' contracts/check.sh
 
 foundry:
-	@if command -v node >/dev/null && command -v npm >/dev/null; then $(MAKE) --no-print-directory contracts; \
-	else echo 'skipped: Foundry tests (node and npm not found)'; fi
+	@if command -v node >/dev/null && command -v npm >/dev/null; then $(MAKE) --no-print-directory artifacts; \
+	else echo 'skipped: Foundry tests, and whether the artifacts are those of the contracts (node and npm not found)'; fi
 
-COMPOSE := docker compose -f deploy/docker/compose.yaml
+# Compiled into the package by `contracts`; what was there before must have been the same.
+artifacts:
+	@rm -rf build/artifacts && mkdir -p build && cp -r $(ARTIFACTS) build/artifacts
+	$(MAKE) --no-print-directory contracts
+	@diff -r -q build/artifacts $(ARTIFACTS) \
+	|| { echo '$(ARTIFACTS) was not what contracts/ gives; it is now: commit it'; exit 1; }
 
 image: $(DEMO_STAMP)  ## the container image of every role (needs Docker)
 	rm -rf $(WHEELS)/mpc_infer-*.whl
@@ -92,8 +112,14 @@ cluster-demo: $(DEMO_STAMP)  ## the demo, from outside, against that network
 cluster-down:  ## end it and remove its volumes
 	$(COMPOSE) down --volumes --timeout 20
 
-check: protos contracts  ## generated files are what they should be
-	git diff --exit-code -- mpc_infer/v1 mpc_infer/chain/artifacts
+check: generated foundry base  ## generated files are what they should be; the client installs and runs alone
+
+# What a data owner installs: no torch, no database, no web3. In a virtual environment of its own.
+base: $(BIN)/python
+	rm -rf build/base && $(PYTHON) -m venv build/base
+	build/base/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS) .
+	cd build && base/bin/mpc-infer --help >/dev/null && base/bin/mpc-infer receipt verify --help >/dev/null
+	cd build && base/bin/python ../tests/base_install.py
 
 clean:  ## remove what was built here
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,274 +1,70 @@
 """Parties and a dealer as processes of their own on loopback, over real TLS, for benchmarks and protocol tests.
 
-Each process takes a function and arguments from its pipe and answers with the result or the error. Functions get the
-process's `PartyProcess` first. Pipes are those of `multiprocessing`, between a parent and its own children only.
+A party is `bench.worker` (what a lane does, with a lane's code); the dealer is `mpc-infer dealer serve`, reached by the
+last party over mutual TLS. ::
+
+    with Fleet(3, engine="crypten") as fleet:
+        fleet.load(graph, weights)                   # floats, split here; load_shares takes shares
+        material = fleet.prepare(graph, batch=4)     # ahead of time; its costs are in it
+        inference = fleet.infer(graph, {"x": x}, material)          # infer_shares takes shares
+        inference.outputs, inference.results[0].online_ms, inference.results[0].rounds
+
+Tests that look closer send messages themselves (`run_messages`, `start`, `finish`, `outcomes`), let a party misbehave
+(`do`), stop it (`signal`) or replace it (`restart`).
 """
 
-import multiprocessing
-import os
+import inspect
 import secrets
-import signal
-import socket
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from mpc_infer.engine import get_engine
-from mpc_infer.engine.session import SessionResult, SessionSpec, load_model, prepare_material, run_session
-from mpc_infer.engine.tls_link import LinkConfig, TlsLink
+from bench.child import Child
+from bench.dealer import DealerProcess
+from bench.wire import result_of
+from mpc_infer.devnet.ports import free_ports
+from mpc_infer.engine.session import SessionResult
+from mpc_infer.errors import MpcInferError, Unavailable
 from mpc_infer.graph import Graph
 from mpc_infer.identity import CertificateAuthority, Signer, TlsCredentials
-from mpc_infer.ids import Address, JobId, MaterialId, ModelHash, SessionId
-from mpc_infer.preprocessing import Material, Plan, corrections
-from mpc_infer.sharing import (
-    Sealed,
-    SealingKey,
-    SealingPublicKey,
-    Suite,
-    combine,
-    decode,
-    encode,
-    seal,
-    sealed_seed_context,
-    seed_commitment,
-    split,
-)
+from mpc_infer.ids import Address
+from mpc_infer.party.frames import Message, Scalar, raise_error
+from mpc_infer.party.lane_setup import LaneSetup
+from mpc_infer.sharing import combine, decode, encode, encode_tensors, split
 
+HOST = "127.0.0.1"
+START_SECONDS = 120.0
 CALL_SECONDS = 240.0
+SESSION_SECONDS = 200.0
+
+Answer = Message | MpcInferError
 
 
-@dataclass
-class PartyProcess:
-    """What lives in one party's process."""
+@dataclass(frozen=True)
+class Prepared:
+    """Material that all parties hold, and what it cost.
 
-    rank: int
-    addresses: tuple[Address, ...]
-    link: TlsLink
-    dealer: Connection | None
-    dealer_key: SealingPublicKey
-    engine: Any
-    materials: dict[bytes, Material] = field(default_factory=dict)
-    models: dict[bytes, tuple[Graph, Any]] = field(default_factory=dict)
-
-    def seal(self, material_id: bytes, plan: Plan) -> Callable[[bytes, Sequence[bytes]], bytes]:
-        """A `SealSeed`."""
-
-        def do(seed: bytes, commitments: Sequence[bytes]) -> bytes:
-            context = sealed_seed_context(
-                MaterialId(material_id), plan.digest, commitments, self.rank, self.addresses[-1]
-            )
-            return seal(seed, self.dealer_key, context).ciphertext
-
-        return do
-
-    def fetch(
-        self, material_id: MaterialId, plan: bytes, commitments: Sequence[bytes], sealed: Sequence[bytes]
-    ) -> Iterable[bytes]:
-        """A `FetchCorrections`."""
-        self.dealer.send((material_id, plan, list(commitments), list(sealed)))
-        while (piece := self.dealer.recv_bytes()) != b"":
-            yield piece
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of loopback that nobody listens on."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [sock.getsockname()[1] for sock in sockets]
-    for sock in sockets:
-        sock.close()
-    return ports
-
-
-def _dealer_main(pipe: Connection, private: bytes, receiver: Address) -> None:
-    torch.set_num_threads(1)
-    key = SealingKey.from_private_bytes(Suite.X25519, private)
-    while True:
-        try:
-            material_id, plan_bytes, commitments, sealed = pipe.recv()
-        except EOFError:
-            return
-        plan = Plan.from_bytes(plan_bytes)
-        seeds = []
-        for party, box in enumerate(sealed):
-            context = sealed_seed_context(material_id, plan.digest, commitments, party, receiver)
-            seeds.append(key.unseal(Sealed(Suite.X25519, key.public.key_id, box), context))
-            if seed_commitment(material_id, party, seeds[-1]) != commitments[party]:
-                raise ValueError("a seed does not open its commitment")
-        for piece in corrections(seeds, plan):
-            pipe.send_bytes(piece)
-        pipe.send_bytes(b"")
-
-
-def _party_main(
-    pipe: Connection, dealer: Connection | None, config: LinkConfig, dealer_key: SealingPublicKey, engine: str
-) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    party = PartyProcess(config.rank, config.addresses, TlsLink(config), dealer, dealer_key, get_engine(engine))
-    pipe.send(None)
-    while True:
-        try:
-            function, arguments = pipe.recv()
-        except EOFError:
-            party.link.close()
-            return
-        try:
-            answer = (True, function(party, *arguments))
-        except Exception as error:  # noqa: BLE001 (the parent gets it)
-            answer = (False, error)
-        pipe.send(answer)
-
-
-class Fleet:
-    """The processes. Use as a context manager.
-
-    Args:
-        parties: how many.
-        step_timeout_s: of the links.
-        engine: by name.
+    Attributes:
+        material_id: 16 bytes.
+        offline_ms: the slowest party's milliseconds, from meeting the others to usable material, dealer included.
+        material_bytes: held by each party.
+        correction_bytes: sent by the dealer.
     """
 
-    def __init__(
-        self, parties: int, *, step_timeout_s: float = 20.0, max_frame_bytes: int = 1 << 30, engine: str = "crypten"
-    ) -> None:
-        self.size = parties
-        self.engine = engine
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["bench.fleet", f"mpc_infer.engine.{self.engine}"])
-        authority = CertificateAuthority.create("fleet")
-        self.addresses = tuple(Signer.generate().address for _ in range(parties))
-        targets = tuple(("127.0.0.1", port) for port in free_ports(parties))
-        self._dealer_key = SealingKey.generate(Suite.X25519)
-        self.configs = [
-            LinkConfig(
-                rank,
-                self.addresses,
-                targets[rank],
-                targets,
-                TlsCredentials(authority.certificate_pem, *authority.issue(address, "party", ["127.0.0.1"])),
-                step_timeout_s=step_timeout_s,
-                max_frame_bytes=max_frame_bytes,
-            )
-            for rank, address in enumerate(self.addresses)
-        ]
-        self.processes: list[Any] = [None] * parties
-        self.pipes: list[Any] = [None] * parties
-        self._dealer: Any = None
-
-    def __enter__(self) -> "Fleet":
-        for rank in range(self.size):
-            self.launch(rank)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for pipe in self.pipes:
-            pipe.close()
-        for process in [*self.processes, self._dealer]:
-            process.join(5)
-            if process.is_alive():
-                process.kill()
-                process.join()
-
-    def launch(self, rank: int) -> None:
-        """Start one party (again), and with the last one the dealer."""
-        dealer = None
-        if rank == self.size - 1:
-            dealer, far = self._context.Pipe()
-            private = self._dealer_key.private_bytes()
-            self._dealer = self._context.Process(
-                target=_dealer_main, args=(far, private, self.addresses[-1]), daemon=True
-            )
-            self._dealer.start()
-            far.close()
-        near, far_end = self._context.Pipe()
-        arguments = (far_end, dealer, self.configs[rank], self._dealer_key.public, self.engine)
-        self.processes[rank] = self._context.Process(target=_party_main, args=arguments, daemon=True)
-        self.processes[rank].start()
-        far_end.close()
-        if dealer is not None:
-            dealer.close()
-        self.pipes[rank] = near
-        if not near.poll(60):
-            raise TimeoutError(f"party {rank} did not start")
-        near.recv()
-
-    def signal(self, rank: int, number: int) -> None:
-        """Send a signal to one party."""
-        os.kill(self.processes[rank].pid, number)
-
-    def start(self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], ranks: Iterable[int]) -> None:
-        """Let parties begin with a function, each with its arguments."""
-        for rank in ranks:
-            self.pipes[rank].send((function, arguments[rank]))
-
-    def finish(self, ranks: Iterable[int], seconds: float = CALL_SECONDS) -> list[Any]:
-        """Collect results; an error is an entry, not raised."""
-        limit = time.monotonic() + seconds
-        answers = []
-        for rank in ranks:
-            if not self.pipes[rank].poll(max(0.0, limit - time.monotonic())):
-                raise TimeoutError(f"party {rank} does not answer")
-            answers.append(self.pipes[rank].recv()[1])
-        return answers
-
-    def outcomes(self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Results or errors of all parties."""
-        self.start(function, arguments, range(self.size))
-        return self.finish(range(self.size))
-
-    def call(self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Results of all parties; the first error is raised."""
-        answers = self.outcomes(function, arguments)
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise answer
-        return answers
-
-    def load(self, graph: Graph, weights: dict[str, Any]) -> None:
-        """Give every party its share of a model."""
-        shares = {name: split(encode(value), self.size) for name, value in weights.items()}
-        session_id = secrets.token_bytes(16)
-        self.call(
-            load,
-            [
-                (graph.to_bytes(), {name: parts[rank] for name, parts in shares.items()}, session_id)
-                for rank in range(self.size)
-            ],
-        )
-
-    def prepare(self, graph: Graph, batch: int, seconds: float = 200.0) -> bytes:
-        """Make material; its id."""
-        material_id = secrets.token_bytes(16)
-        self.call(prepare, [(graph.digest, batch, material_id, seconds)] * self.size)
-        return material_id
-
-    def infer(self, graph: Graph, inputs: dict[str, Any], material_id: bytes | None = None) -> "Inference":
-        """One session on fresh or given material."""
-        batch = next(iter(inputs.values())).shape[0]
-        material_id = material_id or self.prepare(graph, batch)
-        return Inference(self.call(run, self.run_arguments(graph, inputs, material_id)))
-
-    def run_arguments(
-        self, graph: Graph, inputs: dict[str, Any], material_id: bytes, seconds: float = 200.0
-    ) -> list[tuple[Any, ...]]:
-        """Arguments of `run` for every party: a fresh session."""
-        shares = {name: split(encode(value), self.size) for name, value in inputs.items()}
-        spec = SessionSpec(
-            SessionId(secrets.token_bytes(16)), JobId(bytes(32)), ModelHash(graph.digest), self.addresses
-        )
-        return [
-            (graph.digest, {name: parts[rank] for name, parts in shares.items()}, material_id, spec, seconds)
-            for rank in range(self.size)
-        ]
+    material_id: bytes
+    offline_ms: float
+    material_bytes: int
+    correction_bytes: int
 
 
 class Inference:
-    """What the parties of one session returned."""
+    """What the parties of one session returned: `results`, one for each party."""
 
     def __init__(self, results: list[SessionResult]) -> None:
         self.results = results
@@ -285,51 +81,212 @@ class Inference:
         return {name: combine([np.asarray(item.output_share[name]) for item in self.results]) for name in names}
 
 
-def load(party: PartyProcess, graph: bytes, weights: dict[str, Any], session_id: bytes) -> None:
-    """At a party: keep a share of a model."""
-    parsed = Graph.from_bytes(graph)
-    deadline = time.monotonic() + CALL_SECONDS
-    model = load_model(
-        party.link, party.engine, parsed, weights, ModelHash(parsed.digest), SessionId(session_id), deadline
-    )
-    party.models[parsed.digest] = (parsed, model)
+class Fleet:
+    """The processes. Use as a context manager.
+
+    Args:
+        parties: how many.
+        engine: name of the back end.
+        step_timeout_s: longest wait for one round of a link.
+        max_frame_bytes: of the links.
+
+    Attributes:
+        size: how many parties.
+        addresses: their identities, by index.
+    """
+
+    def __init__(
+        self, parties: int, *, engine: str = "crypten", step_timeout_s: float = 20.0, max_frame_bytes: int = 1 << 30
+    ) -> None:
+        self.size = parties
+        self.engine = engine
+        self.addresses: tuple[Address, ...] = tuple(Signer.generate().address for _ in range(parties))
+        self._authority = CertificateAuthority.create("fleet")
+        self._targets = tuple(f"{HOST}:{port}" for port in free_ports(parties))
+        self._step_s, self._max_frame_bytes = step_timeout_s, max_frame_bytes
+        self._children: dict[int, Child] = {}
+        self._numbers = [0] * parties
+        self._dealer: DealerProcess | None = None
+        self._ending = ExitStack()
+
+    def __enter__(self) -> "Fleet":
+        with ExitStack() as ending:
+            directory = ending.enter_context(tempfile.TemporaryDirectory())
+            self._dealer = DealerProcess(self._authority, Path(directory))
+            ending.callback(self._dealer.stop)
+            ending.callback(self._close_children)
+            self._dealer.start()
+            self._launch(range(self.size))
+            self._dealer.wait_until_serving()
+            self._ending = ending.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.close()
+
+    def load(self, graph: Graph, weights: Mapping[str, Any]) -> None:
+        """Split a model's weights (floats) and give every party its share."""
+        self.load_shares(graph, self._split(weights))
+
+    def load_shares(self, graph: Graph, shares: Sequence[Mapping[str, Any]]) -> None:
+        """Give every party its share (uint64 arrays by name) of a model."""
+        blobs = {"graph": graph.to_bytes(), "session": secrets.token_bytes(16)}
+        fields: dict[str, Scalar] = {"seconds": SESSION_SECONDS}
+        self.call([Message("load", fields=fields, blobs={**blobs, "weights": encode_tensors(share)}) for share in shares])
+
+    def prepare(self, graph: Graph, batch: int, seconds: float = SESSION_SECONDS) -> Prepared:
+        """Let the parties and the dealer make material for one evaluation of a loaded graph."""
+        message = prepare_message(graph, batch, seconds=seconds)
+        answers = self.call([message] * self.size)
+        return Prepared(
+            message.blob("material"),
+            max(answer.real("offline_ms") for answer in answers),
+            answers[0].integer("material_bytes"),
+            answers[0].integer("correction_bytes"),
+        )
+
+    def infer(self, graph: Graph, inputs: Mapping[str, Any], material: Prepared | None = None) -> Inference:
+        """One session on inputs (floats), with given or fresh material."""
+        return self.infer_shares(graph, self._split(inputs), material)
+
+    def infer_shares(
+        self, graph: Graph, shares: Sequence[Mapping[str, Any]], material: Prepared | None = None
+    ) -> Inference:
+        """One session on the parties' shares (uint64 arrays by name), with given or fresh material."""
+        material = material or self.prepare(graph, next(iter(shares[0].values())).shape[0])
+        answers = self.call(self._run_messages(graph, shares, material.material_id, SESSION_SECONDS))
+        return Inference([result_of(answer) for answer in answers])
+
+    def run_messages(
+        self, graph: Graph, inputs: Mapping[str, Any], material: Prepared, seconds: float = SESSION_SECONDS
+    ) -> list[Message]:
+        """What makes each party take part in a fresh session."""
+        return self._run_messages(graph, self._split(inputs), material.material_id, seconds)
+
+    def start(self, messages: Sequence[Message], ranks: Iterable[int]) -> None:
+        """Send parties their messages, those at their indices. A party that is gone shows in `finish`."""
+        for rank in ranks:
+            self._numbers[rank] += 1
+            try:
+                self._children[rank].send(replace(messages[rank], number=self._numbers[rank]))
+            except ConnectionError:
+                continue
+
+    def finish(self, ranks: Iterable[int], seconds: float = CALL_SECONDS) -> list[Answer]:
+        """The answers to the last messages, in the order of `ranks`; an error is an entry, not raised.
+
+        Raises:
+            TimeoutError: a party did not answer.
+        """
+        limit = time.monotonic() + seconds
+        return [self._answer(rank, limit) for rank in ranks]
+
+    def outcomes(self, messages: Sequence[Message]) -> list[Answer]:
+        """Answers or errors of all parties to their messages."""
+        self.start(messages, range(self.size))
+        return self.finish(range(self.size))
+
+    def call(self, messages: Sequence[Message]) -> list[Message]:
+        """Answers of all parties to their messages; the first error is raised."""
+        answers = []
+        for answer in self.outcomes(messages):
+            if isinstance(answer, MpcInferError):
+                raise answer
+            answers.append(answer)
+        return answers
+
+    def do(self, ranks: Iterable[int], function: Callable[..., Message | None], **arguments: Scalar) -> list[Message]:
+        """Call ``function(worker, **arguments)`` inside parties. Only its file and name travel: its module is loaded
+        there anew, so it should import little.
+        """
+        chosen = list(ranks)
+        where: dict[str, Scalar] = {"file": inspect.getfile(function), "function": function.__name__}
+        self.start([Message("do", fields={**arguments, **where})] * self.size, chosen)
+        answers = []
+        for answer in self.finish(chosen):
+            if isinstance(answer, MpcInferError):
+                raise answer
+            answers.append(answer)
+        return answers
+
+    def signal(self, rank: int, number: int) -> None:
+        """Send a signal to one party."""
+        self._children[rank].signal(number)
+
+    def restart(self, rank: int) -> None:
+        """Replace one party by a new process, which knows no model and holds no material."""
+        self._children[rank].kill()
+        self._launch([rank])
+
+    def _answer(self, rank: int, limit: float) -> Answer:
+        try:
+            answer = self._children[rank].receive(limit)
+            while answer.number < self._numbers[rank]:  # to an earlier message, which somebody gave up waiting for
+                answer = self._children[rank].receive(limit)
+            return raise_error(answer)
+        except MpcInferError as error:
+            return error
+        except (EOFError, ConnectionError):
+            return Unavailable(f"party {rank} has ended", party=rank)
+
+    def _launch(self, ranks: Iterable[int]) -> None:
+        chosen = list(ranks)
+        for rank in chosen:
+            self._children[rank] = Child(f"party {rank}", "bench.worker")
+            self._children[rank].send(self._setup(rank))
+        limit = time.monotonic() + START_SECONDS
+        for rank in chosen:
+            raise_error(self._children[rank].receive(limit))
+
+    def _close_children(self) -> None:
+        for child in self._children.values():
+            child.hang_up()
+        for child in self._children.values():
+            child.close()
+
+    def _setup(self, rank: int) -> Message:
+        if self._dealer is None:
+            raise Unavailable("the fleet is used outside its context")
+        certificate, key = self._authority.issue(self.addresses[rank], "party", [HOST])
+        setup = LaneSetup(
+            number=0,
+            rank=rank,
+            addresses=self.addresses,
+            targets=self._targets,
+            credentials=TlsCredentials(self._authority.certificate_pem, certificate, key),
+            dealer_target=self._dealer.target,
+            dealer_address=self._dealer.address,
+            dealer_key_id=self._dealer.key_id,
+            threads=1,
+            max_material=0,
+            step_s=self._step_s,
+            log_level="WARNING",
+            log_json=False,
+        ).to_message()
+        own = {"engine": self.engine, "max_frame_bytes": self._max_frame_bytes}
+        return replace(setup, fields={**setup.fields, **own})
+
+    def _split(self, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+        shares = {name: split(encode(value), self.size) for name, value in values.items()}
+        return [{name: parts[rank] for name, parts in shares.items()} for rank in range(self.size)]
+
+    def _run_messages(
+        self, graph: Graph, shares: Sequence[Mapping[str, Any]], material_id: bytes, seconds: float
+    ) -> list[Message]:
+        fields: dict[str, Scalar] = {"addresses": " ".join(self.addresses), "seconds": seconds}
+        session = {"session": secrets.token_bytes(16), "job": bytes(32), "model": graph.digest}
+        blobs = {"graph": graph.digest, "material": material_id, **session}
+        return [Message("run", fields=fields, blobs={**blobs, "inputs": encode_tensors(share)}) for share in shares]
 
 
-def prepare(party: PartyProcess, graph_digest: bytes, batch: int, material_id: bytes, seconds: float) -> float:
-    """At a party: make material. Returns the milliseconds it took."""
-    graph, model = party.models[graph_digest]
-    plan = party.engine.plan(graph, batch, party.link.size)
-    began = time.monotonic()
-    party.materials[material_id] = prepare_material(
-        party.link,
-        plan,
-        MaterialId(material_id),
-        time.monotonic() + seconds,
-        seal=party.seal(material_id, plan),
-        fetch=party.fetch,
-        model_seed=getattr(model, "seed", b""),
-    )
-    party.engine.prepare(graph, model, party.materials[material_id], party.rank)
-    return 1000 * (time.monotonic() - began)
+def prepare_message(
+    graph: Graph, batch: int, *, material_id: bytes | None = None, seconds: float = SESSION_SECONDS
+) -> Message:
+    """What makes a party take part in the making of material, with a fresh id unless one is given."""
+    blobs = {"graph": graph.digest, "material": material_id or secrets.token_bytes(16)}
+    return Message("prepare", fields={"rows": batch, "seconds": seconds}, blobs=blobs)
 
 
-def run(
-    party: PartyProcess,
-    graph_digest: bytes,
-    inputs: dict[str, Any],
-    material_id: bytes,
-    spec: SessionSpec,
-    seconds: float,
-) -> SessionResult:
-    """At a party: run a session."""
-    graph, weights = party.models[graph_digest]
-    return run_session(
-        party.link,
-        party.engine,
-        graph,
-        weights,
-        inputs,
-        party.materials[material_id],
-        spec,
-        time.monotonic() + seconds,
-    )
+def with_blob(message: Message, name: str, value: bytes) -> Message:
+    """The message with other bytes in one place."""
+    return replace(message, blobs={**message.blobs, name: value})

@@ -218,7 +218,7 @@ class RegistryTooOld(Refused):
 
 
 class SessionAborted(MpcInferError):
-    """The parties gave up a session. Nothing was revealed; the job can be submitted anew, as a new job."""
+    """A session ended without an answer. Its job is spent; the input can be submitted anew, as a new job."""
 
     code = "SESSION_ABORTED"
     default_remedy = "submit the input again as a new job"

@@ -7,12 +7,17 @@ eight hex digits of an identifier only where the field's name is one of the publ
 import json
 import logging
 import sys
+import traceback
 from typing import TextIO
+
+from mpc_infer.errors import MpcInferError
 
 PUBLIC_IDENTIFIERS = frozenset(
     {"job", "session", "material", "model", "party_set", "root", "transaction", "plan", "address"}
 )
 MAX_TEXT = 500
+MAX_CAUSES = 8
+_LIBRARIES = ("asyncio", "grpc", "concurrent.futures")
 
 Field = str | int | float | bool | bytes | None
 
@@ -28,20 +33,48 @@ def _printable(name: str, value: Field) -> str | int | float | bool | None:
     return "<redacted>"
 
 
+def _named(error: BaseException) -> str:
+    """An exception without what a library put into its text: that may be a cell of somebody's input."""
+    kind = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+    return f"{kind}: {_printable('', str(error))}" if isinstance(error, MpcInferError) else kind
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """An exception and what led to it, the first cause first."""
+    found: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in found and len(found) < MAX_CAUSES:
+        found.append(current)
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+    return found[::-1]
+
+
+def trace_of(error: BaseException) -> str:
+    """Where an exception and its causes came from: frames and types, and the texts of our own errors alone."""
+    parts = []
+    for each in _chain(error):
+        frames = "".join(traceback.format_tb(each.__traceback__))
+        parts.append(f"Traceback (most recent call last):\n{frames}{_named(each)}")
+    return "\nwhich led to\n".join(parts)
+
+
 class _Formatter(logging.Formatter):
     def __init__(self, as_json: bool) -> None:
         super().__init__()
         self.as_json = as_json
 
     def format(self, record: logging.LogRecord) -> str:
+        ours = record.name.partition(".")[0] == "mpc_infer"
+        event = record.getMessage() if ours else "a library reports something; its text is withheld"
         fields = getattr(record, "fields", {})
         head = {"time": self.formatTime(record), "level": record.levelname, "logger": record.name}
+        error = record.exc_info[1] if record.exc_info else None
         if self.as_json:
-            text = json.dumps({**head, "event": record.getMessage(), **fields})
-        else:
-            tail = " ".join(f"{key}={value}" for key, value in fields.items())
-            text = f"{head['time']} {head['level']:<7} {head['logger']}: {record.getMessage()} {tail}".rstrip()
-        return text if record.exc_info is None else f"{text}\n{self.formatException(record.exc_info)}"
+            trace = {} if error is None else {"trace": trace_of(error)}
+            return json.dumps({**head, "event": event, **fields, **trace})
+        tail = " ".join(f"{key}={value}" for key, value in fields.items())
+        text = f"{head['time']} {head['level']:<7} {head['logger']}: {event} {tail}".rstrip()
+        return text if error is None else f"{text}\n{trace_of(error)}"
 
 
 class Log:
@@ -73,13 +106,15 @@ class Log:
 
 
 def configure(*, level: str = "INFO", as_json: bool = False, stream: TextIO | None = None) -> None:
-    """Send the package's logs to a stream (stderr), once per process."""
+    """Send the package's logs to a stream (stderr), once per process, and the warnings of libraries without texts."""
     root = logging.getLogger("mpc_infer")
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(_Formatter(as_json))
-    root.handlers[:] = [handler]
+    for name in ("mpc_infer", *_LIBRARIES):
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [handler]
+        logger.propagate = False
     root.setLevel(level)
-    root.propagate = False
 
 
 def settings() -> tuple[str, bool]:

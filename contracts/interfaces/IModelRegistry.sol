@@ -5,6 +5,8 @@ pragma solidity ^0.8.28;
 /// @notice A version is named by the hash of its manifest and never changes. It goes from Proposed to Staged once
 /// every party has signed that it holds its share, and to Active when its owner says so. At most one version of a name is
 /// active; to roll back is to activate an older one. Revoked is final.
+/// A proposal is its proposer's own: the registry cannot know who made a manifest. The parties do, and sign the owner's
+/// address with their holding. So whoever proposes the hash of somebody else's model keeps nobody from staging it.
 interface IModelRegistry {
     enum Status {
         None,
@@ -41,17 +43,18 @@ interface IModelRegistry {
     error NameInvalid(uint256 length, uint256 longest);
     error ModelExists(bytes32 modelHash);
     error ModelUnknown(bytes32 modelHash);
+    error ProposalUnknown(bytes32 modelHash, address owner);
     error NameTaken(string name, address owner);
     error VersionExists(string name, uint64 version, bytes32 modelHash);
     error NotModelOwner(bytes32 modelHash, address caller);
     error StatusWrong(bytes32 modelHash, Status status);
     error NoActiveModel(string name);
 
-    /// @notice Name a new version. The caller becomes its owner. The first to use a name owns the name.
+    /// @notice Name a new version. Once it is staged the caller is its owner. The first to use a name owns the name.
     function propose(bytes32 modelHash, string calldata name, uint64 version, bytes32 partySet) external;
 
-    /// @notice Show that every party of the set holds its share. Only the owner may.
-    /// @param holdings each member's signature of ModelHolding(modelHash, partySet), in the set's order
+    /// @notice Show that every party of the set holds its share of the model that the caller proposed.
+    /// @param holdings each member's signature of ModelHolding(modelHash, partySet, caller), in the set's order
     function stage(bytes32 modelHash, bytes[] calldata holdings) external;
 
     /// @notice Make a staged or deprecated version the active one of its name; the one before becomes deprecated.
@@ -73,8 +76,11 @@ interface IModelRegistry {
     /// @notice Whether an account has the permission to use a version, whatever the version's status. The owner always has.
     function mayUse(bytes32 modelHash, address user) external view returns (bool);
 
-    /// @notice A version. Reverts with ModelUnknown.
+    /// @notice A version, staged at least. Reverts with ModelUnknown.
     function model(bytes32 modelHash) external view returns (Model memory);
+
+    /// @notice What an account has proposed and not yet staged. Reverts with ProposalUnknown.
+    function proposal(bytes32 modelHash, address owner) external view returns (Model memory);
 
     /// @notice The active version of a name. Reverts with NoActiveModel.
     function activeModel(string calldata name) external view returns (bytes32 modelHash);

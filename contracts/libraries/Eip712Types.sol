@@ -63,9 +63,11 @@ struct ModelPublication {
 }
 
 /// @notice What a party signs once it holds, and has checked, its share of a model.
+/// @param owner whom the model's manifest names, and who signed its publication
 struct ModelHolding {
     bytes32 modelHash;
     bytes32 partySet;
+    address owner;
 }
 
 /// @title The structs that are signed, and their EIP-712 hashes
@@ -79,7 +81,8 @@ library Eip712Types {
     );
     bytes32 internal constant BATCH_ROOT_TYPEHASH = keccak256("BatchRoot(bytes32 root,uint64 size,bytes32 partySet)");
     bytes32 internal constant MODEL_PUBLICATION_TYPEHASH = keccak256("ModelPublication(bytes32 modelHash)");
-    bytes32 internal constant MODEL_HOLDING_TYPEHASH = keccak256("ModelHolding(bytes32 modelHash,bytes32 partySet)");
+    bytes32 internal constant MODEL_HOLDING_TYPEHASH =
+        keccak256("ModelHolding(bytes32 modelHash,bytes32 partySet,address owner)");
 
     // Every member is one word, so the ABI encoding of a struct is exactly what EIP-712 hashes.
 

@@ -25,6 +25,7 @@ contract ModelRegistry is IModelRegistry, EIP712 {
     }
 
     mapping(bytes32 modelHash => Model) private _models;
+    mapping(address owner => mapping(bytes32 modelHash => Model)) private _proposals;
     mapping(bytes32 nameHash => Name) private _names;
     mapping(bytes32 modelHash => mapping(address user => bool)) private _users;
 
@@ -42,19 +43,22 @@ contract ModelRegistry is IModelRegistry, EIP712 {
     function propose(bytes32 modelHash, string calldata name, uint64 version, bytes32 partySet) external {
         if (modelHash == 0) revert ZeroModelHash();
         if (_models[modelHash].status != Status.None) revert ModelExists(modelHash);
+        if (_proposals[msg.sender][modelHash].status != Status.None) revert ModelExists(modelHash);
         PARTY_REGISTRY.partySet(partySet); // reverts where there is none
         _claim(modelHash, name, version);
-        _models[modelHash] = Model(msg.sender, version, Status.Proposed, false, partySet, name);
+        _proposals[msg.sender][modelHash] = Model(msg.sender, version, Status.Proposed, false, partySet, name);
         emit ModelProposed(modelHash, msg.sender, partySet, name, version);
     }
 
     /// @inheritdoc IModelRegistry
-    function stage(bytes32 modelHash, bytes[] calldata holdings) external onlyModelOwner(modelHash) {
-        Model storage record = _models[modelHash];
-        if (record.status != Status.Proposed) revert StatusWrong(modelHash, record.status);
-        bytes32 digest = _hashTypedDataV4(ModelHolding(modelHash, record.partySet).hash());
+    function stage(bytes32 modelHash, bytes[] calldata holdings) external {
+        if (_models[modelHash].status != Status.None) revert ModelExists(modelHash);
+        Model memory record = proposal(modelHash, msg.sender);
+        bytes32 digest = _hashTypedDataV4(ModelHolding(modelHash, record.partySet, record.owner).hash());
         Quorum.requireAll(PARTY_REGISTRY, digest, record.partySet, holdings, block.timestamp, block.timestamp);
         record.status = Status.Staged;
+        _models[modelHash] = record;
+        delete _proposals[msg.sender][modelHash];
         emit ModelStaged(modelHash);
     }
 
@@ -113,6 +117,12 @@ contract ModelRegistry is IModelRegistry, EIP712 {
     /// @inheritdoc IModelRegistry
     function model(bytes32 modelHash) external view returns (Model memory) {
         return _requireModel(modelHash);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function proposal(bytes32 modelHash, address owner) public view returns (Model memory record) {
+        record = _proposals[owner][modelHash];
+        if (record.status == Status.None) revert ProposalUnknown(modelHash, owner);
     }
 
     /// @inheritdoc IModelRegistry

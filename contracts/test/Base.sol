@@ -59,8 +59,8 @@ abstract contract Base is Test {
         return anchor.hashBatchRoot(BatchRoot(root, size, set));
     }
 
-    function holdingDigest(bytes32 modelHash) internal view returns (bytes32) {
-        bytes32 structHash = ModelHolding(modelHash, set).hash();
+    function holdingDigest(bytes32 modelHash, address owner) internal view returns (bytes32) {
+        bytes32 structHash = ModelHolding(modelHash, set, owner).hash();
         return keccak256(abi.encodePacked(hex"1901", models.domainSeparator(), structHash));
     }
 }

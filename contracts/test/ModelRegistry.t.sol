@@ -17,7 +17,7 @@ contract ModelRegistryTest is Base {
     }
 
     function stage(bytes32 modelHash) private {
-        bytes[] memory holdings = signAll(holdingDigest(modelHash));
+        bytes[] memory holdings = signAll(holdingDigest(modelHash, owner));
         vm.prank(owner);
         models.stage(modelHash, holdings);
     }
@@ -45,20 +45,52 @@ contract ModelRegistryTest is Base {
         vm.expectEmit(address(models));
         emit IModelRegistry.ModelProposed(first, owner, set, "digits", 1);
         propose(first, 1);
-        IModelRegistry.Model memory model = models.model(first);
+        assertRecord(models.proposal(first, owner), IModelRegistry.Status.Proposed);
+        assertEq(models.nameOwner("digits"), owner);
+        assertEq(models.modelVersion("digits", 1), first);
+        stage(first);
+        assertRecord(models.model(first), IModelRegistry.Status.Staged);
+        vm.expectRevert(abi.encodeWithSelector(IModelRegistry.ProposalUnknown.selector, first, owner));
+        models.proposal(first, owner);
+        activate(first);
+        assertRecord(models.model(first), IModelRegistry.Status.Active);
+        assertEq(models.activeModel("digits"), first);
+    }
+
+    function assertRecord(IModelRegistry.Model memory model, IModelRegistry.Status wanted) private view {
         assertEq(model.owner, owner);
         assertEq(model.version, 1);
         assertEq(model.partySet, set);
         assertEq(model.name, "digits");
         assertFalse(model.isPublic);
-        assertStatus(first, IModelRegistry.Status.Proposed);
-        assertEq(models.nameOwner("digits"), owner);
-        assertEq(models.modelVersion("digits", 1), first);
-        stage(first);
-        assertStatus(first, IModelRegistry.Status.Staged);
-        activate(first);
-        assertStatus(first, IModelRegistry.Status.Active);
-        assertEq(models.activeModel("digits"), first);
+        assertEq(uint8(model.status), uint8(wanted));
+    }
+
+    function test_whoProposesAForeignHashKeepsNobodyFromStagingIt() public {
+        vm.prank(stranger);
+        models.propose(first, "squatted", 1, set);
+        bytes[] memory holdings = signAll(holdingDigest(first, owner));
+        vm.expectPartialRevert(IPartyRegistry.SignerNotValid.selector);
+        vm.prank(stranger);
+        models.stage(first, holdings);
+        deploy(first, 1);
+        assertEq(models.model(first).owner, owner);
+        assertEq(models.proposal(first, stranger).owner, stranger);
+        vm.expectRevert(abi.encodeWithSelector(IModelRegistry.ModelExists.selector, first));
+        vm.prank(stranger);
+        models.stage(first, holdings);
+    }
+
+    function test_aProposalIsNoModel() public {
+        propose(first, 1);
+        bytes memory unknown = abi.encodeWithSelector(IModelRegistry.ModelUnknown.selector, first);
+        vm.expectRevert(unknown);
+        models.model(first);
+        vm.expectRevert(unknown);
+        models.mayUse(first, owner);
+        vm.expectRevert(unknown);
+        vm.prank(admin);
+        models.revoke(first, 0);
     }
 
     function test_theZeroRegistryIsRefused() public {
@@ -162,8 +194,10 @@ contract ModelRegistryTest is Base {
         deploy(first, 1);
         bytes memory refused = abi.encodeWithSelector(IModelRegistry.NotModelOwner.selector, first, stranger);
         vm.startPrank(stranger);
-        vm.expectRevert(refused);
+        vm.expectRevert(abi.encodeWithSelector(IModelRegistry.ModelExists.selector, first));
         models.stage(first, new bytes[](0));
+        vm.expectRevert(abi.encodeWithSelector(IModelRegistry.ProposalUnknown.selector, second, stranger));
+        models.stage(second, new bytes[](0));
         vm.expectRevert(refused);
         models.activate(first);
         vm.expectRevert(refused);
@@ -176,20 +210,24 @@ contract ModelRegistryTest is Base {
 
     function test_stepsCannotBeSkipped() public {
         propose(first, 1);
+        bytes memory unknown = abi.encodeWithSelector(IModelRegistry.ModelUnknown.selector, first);
         vm.startPrank(owner);
-        vm.expectRevert(
-            abi.encodeWithSelector(IModelRegistry.StatusWrong.selector, first, IModelRegistry.Status.Proposed)
-        );
+        vm.expectRevert(unknown);
         models.activate(first);
-        vm.expectRevert(
-            abi.encodeWithSelector(IModelRegistry.StatusWrong.selector, first, IModelRegistry.Status.Proposed)
-        );
+        vm.expectRevert(unknown);
         models.deprecate(first);
+        vm.stopPrank();
+        stage(first);
+        activate(first);
+        vm.expectRevert(
+            abi.encodeWithSelector(IModelRegistry.StatusWrong.selector, first, IModelRegistry.Status.Active)
+        );
+        activate(first);
     }
 
     function test_stagingNeedsEveryParty() public {
         propose(first, 1);
-        bytes[] memory holdings = signAll(holdingDigest(first));
+        bytes[] memory holdings = signAll(holdingDigest(first, owner));
         bytes[] memory fewer = new bytes[](2);
         (fewer[0], fewer[1]) = (holdings[0], holdings[1]);
         vm.expectRevert(abi.encodeWithSelector(IPartyRegistry.SignatureCountWrong.selector, 2, 3));
@@ -205,7 +243,7 @@ contract ModelRegistryTest is Base {
 
     function test_aHoldingOfAnotherModelDoesNotCount() public {
         propose(first, 1);
-        bytes[] memory holdings = signAll(holdingDigest(second));
+        bytes[] memory holdings = signAll(holdingDigest(second, owner));
         vm.expectPartialRevert(IPartyRegistry.SignerNotValid.selector);
         vm.prank(owner);
         models.stage(first, holdings);
@@ -214,10 +252,8 @@ contract ModelRegistryTest is Base {
     function test_stagingTwiceIsRefused() public {
         propose(first, 1);
         stage(first);
-        bytes[] memory holdings = signAll(holdingDigest(first));
-        vm.expectRevert(
-            abi.encodeWithSelector(IModelRegistry.StatusWrong.selector, first, IModelRegistry.Status.Staged)
-        );
+        bytes[] memory holdings = signAll(holdingDigest(first, owner));
+        vm.expectRevert(abi.encodeWithSelector(IModelRegistry.ModelExists.selector, first));
         vm.prank(owner);
         models.stage(first, holdings);
     }
@@ -225,6 +261,7 @@ contract ModelRegistryTest is Base {
     function testFuzz_permissions(address user, bool named, bool everybody) public {
         vm.assume(user != address(0) && user != owner);
         propose(first, 1);
+        stage(first);
         vm.startPrank(owner);
         assertFalse(models.mayUse(first, user));
         models.setUser(first, user, named);
@@ -238,6 +275,7 @@ contract ModelRegistryTest is Base {
 
     function test_theZeroUserAndUnknownModelsAreRefused() public {
         propose(first, 1);
+        stage(first);
         vm.startPrank(owner);
         vm.expectRevert(IModelRegistry.ZeroUser.selector);
         models.setUser(first, address(0), true);

@@ -1,15 +1,13 @@
 """A chain of one's own on loopback: anvil where it is found, otherwise eth-tester in a process of its own."""
 
-import ctypes
 import os
 import platform
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -17,12 +15,12 @@ from mpc_infer.chain.registry import quantity
 from mpc_infer.chain.rpc import JsonRpc
 from mpc_infer.errors import ChainError, ChainUnavailable, ConfigError
 from mpc_infer.ids import Address
+from mpc_infer.process import die_with_parent
 
 CHAIN_ID = 31337
 FUNDS_WEI = 10**24
 LOOPBACK = "127.0.0.1"
 ANYWHERE = "0.0.0.0"  # noqa: S104 - only where it is asked for
-_PR_SET_PDEATHSIG = 1
 _STOP_WITHIN_S = 5.0
 _ANVIL_TRIES = 3  # somebody else may take the port between our looking and anvil's binding
 
@@ -151,7 +149,7 @@ class DevChain:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                preexec_fn=_dies_with_parent(),
+                preexec_fn=die_with_parent(),
             )
         except OSError as error:
             raise ChainUnavailable(f"the development chain cannot be started: {error}") from error
@@ -208,14 +206,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
-
-
-def _dies_with_parent() -> Callable[[], None] | None:
-    if sys.platform != "linux":
-        return None
-    libc = ctypes.CDLL(None)  # loaded here: between fork and exec nothing may be
-
-    def after_fork() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-    return after_fork

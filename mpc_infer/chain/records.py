@@ -17,10 +17,12 @@ class ContractAddresses:
 
 @dataclass(frozen=True)
 class Block:
-    """A block's number and its time in seconds."""
+    """A block: its number, its time in seconds, its hash and its parent's."""
 
     number: int
     timestamp: int
+    hash: bytes = b""
+    parent: bytes = b""
 
 
 class ModelStatus(IntEnum):

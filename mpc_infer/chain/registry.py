@@ -20,7 +20,7 @@ from mpc_infer.evidence.eip712 import Domain
 from mpc_infer.ids import Address, ModelHash, PartySetId
 
 _WORD = 32
-_UNKNOWN_MODEL = frozenset({"ModelUnknown", "NoActiveModel"})
+_UNKNOWN_MODEL = frozenset({"ModelUnknown", "NoActiveModel", "ProposalUnknown"})
 _UNKNOWN_PARTY = frozenset({"PartyUnknown", "PartySetUnknown"})
 
 
@@ -70,18 +70,30 @@ class Registry:
         header = self._rpc.call("eth_getBlockByNumber", _tag(number), False)
         if not isinstance(header, dict):
             raise NotFound(f"the chain has no block {number}")
-        return Block(quantity(header.get("number")), quantity(header.get("timestamp")))
+        return Block(
+            quantity(header.get("number")),
+            quantity(header.get("timestamp")),
+            hex_bytes(header.get("hash")),
+            hex_bytes(header.get("parentHash")),
+        )
 
     def model(self, model_hash: ModelHash, block: int | None = None) -> ModelRecord:
-        """A model version.
+        """A model version, staged at least.
 
         Raises:
             ModelNotFound: the registry does not know it, or did not at that block.
         """
-        ((owner, version, status, public, party_set, name),) = self._read("ModelRegistry", "model", [model_hash], block)
-        return ModelRecord(
-            model_hash, to_checksum(owner), name, version, PartySetId(party_set), ModelStatus(status), public
-        )
+        (record,) = self._read("ModelRegistry", "model", [model_hash], block)
+        return _model_record(model_hash, record)
+
+    def proposal(self, model_hash: ModelHash, owner: Address, block: int | None = None) -> ModelRecord:
+        """What an account has proposed and not yet staged. Anybody may propose any hash: it says nothing of the model.
+
+        Raises:
+            ModelNotFound: nothing of that account's, or it is staged.
+        """
+        (record,) = self._read("ModelRegistry", "proposal", [model_hash, owner], block)
+        return _model_record(model_hash, record)
 
     def active_model(self, name: str, block: int | None = None) -> ModelHash:
         """The active version of a name.
@@ -148,6 +160,13 @@ class Registry:
         except RpcError as error:
             raise _refusal(f"{name}.{function}", error) from error
         return abi.decode_result(function, hex_bytes(answer))
+
+
+def _model_record(model_hash: ModelHash, fields: tuple[Any, ...]) -> ModelRecord:
+    owner, version, status, public, party_set, name = fields
+    return ModelRecord(
+        model_hash, to_checksum(owner), name, version, PartySetId(party_set), ModelStatus(status), public
+    )
 
 
 def _refusal(what: str, error: RpcError) -> MpcInferError:

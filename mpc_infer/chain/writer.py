@@ -62,11 +62,11 @@ class RegistryWriter(Registry):
         return self._write("PartyRegistry", "createPartySet", list(members), threshold)
 
     def propose(self, model_hash: ModelHash, name: str, version: int, party_set: PartySetId) -> TxResult:
-        """Name a model version; the signer becomes its owner."""
+        """Name a model version; once it is staged the signer is its owner."""
         return self._write("ModelRegistry", "propose", model_hash, name, version, party_set)
 
     def stage(self, model_hash: ModelHash, holdings: Sequence[bytes]) -> TxResult:
-        """Show that every party holds its share: signatures of ModelHolding, in the set's order."""
+        """Show that every party holds its share of what the signer proposed: signatures of ModelHolding, in order."""
         return self._write("ModelRegistry", "stage", model_hash, list(holdings))
 
     def activate(self, model_hash: ModelHash) -> TxResult:

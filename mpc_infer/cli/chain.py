@@ -9,8 +9,10 @@ from pydantic import Field
 
 from mpc_infer import telemetry
 from mpc_infer.chain.devchain import LOOPBACK, DevChain
+from mpc_infer.chain.registry import quantity
 from mpc_infer.chain.rpc import JsonRpc
-from mpc_infer.cli.options import ExistingFile, ending_in_order
+from mpc_infer.cli.options import ExistingFile, ending_in_order, json_option
+from mpc_infer.cli.output import print_json
 from mpc_infer.cli.serve import log_options
 from mpc_infer.encoding import address_bytes, to_address
 from mpc_infer.errors import ChainUnavailable, ConfigError
@@ -71,11 +73,16 @@ def serve(config_file: Path, log_level: str, log_json: bool) -> None:
 
 @chain.command()
 @click.option("--config", "config_file", type=ExistingFile, required=True, help="TOML file of the chain.")
-def health(config_file: Path) -> None:
+@json_option
+def health(config_file: Path, as_json: bool) -> None:
     """Ask the chain of this configuration, on this machine, whether it answers. Exit code 0 if it does."""
     _, port = split_host_port(_load(config_file).listen)
     number = JsonRpc(f"http://{LOOPBACK}:{port}", timeout_s=ANSWER_SECONDS).call("eth_blockNumber")
-    click.echo(f"serving, at block {int(str(number), 16)}")
+    block = quantity(number)
+    if as_json:
+        print_json({"serving": True, "block": block})
+        return
+    click.echo(f"serving, at block {block}")
 
 
 def _load(config_file: Path) -> ChainSection:

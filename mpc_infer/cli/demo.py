@@ -1,8 +1,9 @@
 """`mpc-infer demo`."""
 
 import shlex
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -30,7 +31,6 @@ def _directory(keep: Path | None) -> Iterator[Path]:
 
 @click.command()
 @network_options
-@click.option("--engine", type=click.Choice(["crypten"]), default="crypten", show_default=True)
 @click.option("--keep", type=Directory, help="Leave keys, configuration, logs and receipts in this (new) directory.")
 @click.option("--network", type=Directory, help="Use a network that runs, by the clients' files in this directory.")
 @click.option("--stay", is_flag=True, help="Keep the network running afterwards, until Ctrl-C.")
@@ -39,7 +39,6 @@ def demo(
     parties: int,
     lanes: int,
     chain: str,
-    engine: str,
     keep: Path | None,
     network: Path | None,
     stay: bool,
@@ -53,15 +52,16 @@ def demo(
     from mpc_infer.devnet.demo import Settings, demonstrate, run_demo
 
     if network is not None:
-        demonstrate(AttachedNetwork(network), engine, say, partial(_show, as_json=as_json, stays=True))
+        demonstrate(AttachedNetwork(network), say, partial(_show, as_json=as_json, how=_on_the_chain))
         return
-    show = partial(_show, as_json=as_json, stays=stay)
+    how = _on_the_chain if stay else _offline if keep is not None else _left_behind
+    show = partial(_show, as_json=as_json, how=how)
     with ending_in_order(), _directory(keep) as directory:
-        settings = Settings(directory, parties=parties, lanes=lanes, chain=chain, engine=engine, stay=stay)
+        settings = Settings(directory, parties=parties, lanes=lanes, chain=chain, stay=stay)
         run_demo(settings, say, show)
 
 
-def _show(report: "Report", net: "Place", *, as_json: bool, stays: bool) -> None:
+def _show(report: "Report", net: "Place", *, as_json: bool, how: "Callable[[Place], list[str]]") -> None:
     """Print what the demo found, and how to check it oneself."""
     from mpc_infer.devnet.report import print_report
 
@@ -69,10 +69,28 @@ def _show(report: "Report", net: "Place", *, as_json: bool, stays: bool) -> None
         print_json(report.as_json())
     else:
         print_report(report)
-        click.echo(f"{report.seconds} s on this machine, of which most is starting, training and waiting for blocks.")
-    receipt = next(iter(sorted(net.layout.receipts.glob("*.json"))))
-    verify = ["mpc-infer", "receipt", "verify", str(receipt), "--rpc", net.rpc_url]
-    if stays:
-        say(f"Verify a receipt yourself, in another terminal: {shlex.join(verify)}")
-    else:
-        say("Verify a receipt yourself: run with `--stay`, then what it prints, in another terminal.")
+        click.echo(f"{report.seconds} s on this machine, from training the first model to verifying the last receipt.")
+    command = ["mpc-infer", "receipt", "verify", *how(net)]
+    say(f"Verify a receipt yourself: {shlex.join(command)}")
+
+
+def _a_receipt(net: "Place") -> Path:
+    return next(iter(sorted(net.layout.receipts.glob("*.json"))))
+
+
+def _on_the_chain(net: "Place") -> list[str]:
+    from mpc_infer.devnet.init import DATA_OWNER
+
+    return [str(_a_receipt(net)), "--config", str(net.client(DATA_OWNER))]
+
+
+def _offline(net: "Place") -> list[str]:
+    return [str(_a_receipt(net)), "--offline", str(net.layout.facts_file)]
+
+
+def _left_behind(net: "Place") -> list[str]:
+    """All else of this network is about to be removed; a receipt and the facts about it hold nothing secret."""
+    place = Path(tempfile.mkdtemp(prefix="mpc-infer-receipt-"))
+    receipt = shutil.copy(_a_receipt(net), place / "receipt.json")
+    facts = shutil.copy(net.layout.facts_file, place / "facts.json")
+    return [str(receipt), "--offline", str(facts)]

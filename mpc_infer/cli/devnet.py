@@ -1,5 +1,6 @@
 """`mpc-infer devnet`: networks for development, on this machine or in containers."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -46,14 +47,18 @@ def init(directory: Path, parties: int, lanes: int, chain: str, hosts: str, if_m
 @devnet.command()
 @click.argument("directory", type=Directory)
 @network_options
-def up(directory: Path, parties: int, lanes: int, chain: str) -> None:
+@json_option
+def up(directory: Path, parties: int, lanes: int, chain: str, as_json: bool) -> None:
     """Run a network in DIRECTORY until Ctrl-C, making it first if there is none."""
     from mpc_infer.devnet import Devnet
     from mpc_infer.devnet.init import DATA_OWNER, OWNER
 
     with ending_in_order(), Devnet(directory, parties=parties, lanes=lanes, chain=chain, progress=say) as net:
-        for name in (OWNER, DATA_OWNER):
-            say(f"{name}: export MPC_INFER_CLIENT={net.client(name)}")
+        clients = {name: str(net.client(name)) for name in (OWNER, DATA_OWNER)}
+        if as_json:
+            print_json({"party_set": net.network.party_set, "rpc_url": net.rpc_url, "clients": clients})
+        for name, config in clients.items():
+            say(f"{name}: export MPC_INFER_CLIENT={config}")
         say(f"chain: {net.rpc_url}")
         say("running; Ctrl-C ends it")
         net.watch()
@@ -62,7 +67,8 @@ def up(directory: Path, parties: int, lanes: int, chain: str) -> None:
 @devnet.command()
 @click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--rpc", "rpc_url", help="The chain's JSON-RPC endpoint, if not the configured one.")
-def contracts(directory: Path, rpc_url: str | None) -> None:
+@json_option
+def contracts(directory: Path, rpc_url: str | None, as_json: bool) -> None:
     """Deploy the contracts of the network in DIRECTORY and register its parties, as its operator; once."""
     from mpc_infer.devnet.init import load
     from mpc_infer.devnet.layout import Layout
@@ -71,4 +77,7 @@ def contracts(directory: Path, rpc_url: str | None) -> None:
     layout = Layout(directory.resolve())
     network = load(layout)
     set_up_contracts(layout, network, rpc_url or network.client_rpc_url)
+    if as_json:
+        print_json({"party_set": network.party_set, "contracts": asdict(network.contracts)})
+        return
     say(f"contracts deployed, {len(network.members.parties)} parties registered as {network.party_set}")

@@ -41,13 +41,27 @@ def describe(manifest: "Manifest") -> dict[str, Any]:
 @model.command()
 @click.argument("file", type=ExistingFile)
 @click.option("--name", required=True, help="Name of the model; it belongs to whoever uses it first.")
-@click.option("--version", type=int, default=1, show_default=True, help="Never used before under this name.")
+@click.option(
+    "--version", type=click.IntRange(min=1), default=1, show_default=True, help="Never used before under this name."
+)
 @click.option("--public", is_flag=True, help="Everybody may use it.")
 @click.option("--user", "users", multiple=True, help="Address that may use it; may be given again.")
+@click.option(
+    "--input-limit",
+    type=click.IntRange(1, 2**15),
+    help="Inputs lie strictly between -LIMIT and LIMIT. By default the largest power of two that fits the model.",
+)
 @client_option
 @json_option
 def publish(
-    file: Path, name: str, version: int, public: bool, users: tuple[str, ...], config_file: Path, as_json: bool
+    file: Path,
+    name: str,
+    version: int,
+    public: bool,
+    users: tuple[str, ...],
+    input_limit: int | None,
+    config_file: Path,
+    as_json: bool,
 ) -> None:
     """Split the weights of an ONNX FILE, seal a share to each party, register the version and activate it."""
     from mpc_infer.client import Client
@@ -55,12 +69,14 @@ def publish(
 
     with Client(config_file) as client:
         allowed = [Address(user) for user in users]
-        published = client.publish(file, name, version, public=public, users=allowed)
+        published = client.publish(file, name, version, public=public, users=allowed, input_limit=input_limit)
     if as_json:
         transactions = {step: "0x" + bytes(tx.hash).hex() for step, tx in published.txs.items()}
         print_json({**describe(published.manifest), "transactions": transactions})
         return
     click.echo(f"{name} {version} is active: {published.model_hash.hex()}")
+    limit = published.manifest.input_limit
+    click.echo(f"inputs must lie strictly between -{limit} and {limit}")
 
 
 @model.command("list")

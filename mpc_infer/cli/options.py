@@ -31,8 +31,9 @@ def network_options(command: Command) -> Command:
     command = click.option("--chain", type=chains, default="auto", show_default=True, help="Development chain.")(
         command
     )
-    command = click.option("--lanes", type=int, default=1, show_default=True, help="Lanes of each party.")(command)
-    return click.option("--parties", type=int, default=3, show_default=True, help="Parties, 2 to 5.")(command)
+    lanes, parties = click.IntRange(1, 8), click.IntRange(2, 5)
+    command = click.option("--lanes", type=lanes, default=1, show_default=True, help="Lanes of each party.")(command)
+    return click.option("--parties", type=parties, default=3, show_default=True, help="Parties.")(command)
 
 
 def say(line: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from mpc_infer import errors
+from mpc_infer.telemetry import trace_of
 
 EXIT_INTERRUPTED = 130
 EXIT_DEFECT = 1
@@ -46,11 +47,16 @@ def print_error(error: errors.MpcInferError, *, as_json: bool) -> None:
         click.echo(f"  what to do: {error.remedy}", err=True)
 
 
-def print_defect(error: BaseException, *, debug: bool) -> None:
-    """An error that nobody foresaw."""
-    if debug:
+def print_trace(error: BaseException, *, texts: bool) -> None:
+    """Where an error came from, on stderr; with the texts of foreign errors, which may quote values, only if asked."""
+    if texts:
         traceback.print_exception(error, file=sys.stderr)
-    # The text of a foreign error may hold values; its type may not.
+    else:
+        click.echo(trace_of(error), err=True)
+
+
+def print_defect(error: BaseException, *, traced: bool) -> None:
+    """An error that nobody foresaw: its type, for its text may hold values. `traced`: its traceback was printed."""
     click.echo(f"error INTERNAL: {type(error).__name__}: a defect of this software", err=True)
-    if not debug:
+    if not traced:
         click.echo("  what to do: run again as `mpc-infer --debug ...` and report the traceback", err=True)

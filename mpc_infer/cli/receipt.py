@@ -12,6 +12,7 @@ from mpc_infer.cli.output import print_json
 if TYPE_CHECKING:
     from mpc_infer.chain import Registry
     from mpc_infer.evidence.bundle import Bundle
+    from mpc_infer.evidence.facts import RegistryFacts
 
 CLAIM = "A signature says what a party claims it ran; nothing proves that it did not deviate (docs/security_model.md)."
 
@@ -68,8 +69,10 @@ def show(file: Path, as_json: bool) -> None:
     click.echo("not verified: `mpc-infer receipt verify` does that")
 
 
-def _registry(bundle: "Bundle", rpc_url: str | None, config_file: Path | None) -> "Registry":
-    """The chain and the contracts to believe: those of the configuration, or for want of one those of the bundle."""
+def _registry(
+    rpc_url: str | None, config_file: Path | None, contracts: tuple[str, str, str] | None
+) -> "Registry | None":
+    """The chain and the contracts that the verifier trusts; never those that a bundle names. None: not given."""
     from mpc_infer.chain import ContractAddresses, Registry
     from mpc_infer.client.config import ClientConfig
     from mpc_infer.encoding import address_bytes, to_address
@@ -77,36 +80,59 @@ def _registry(bundle: "Bundle", rpc_url: str | None, config_file: Path | None) -
 
     config = None if config_file is None else ClientConfig.load(config_file).chain
     url = rpc_url or (config.rpc_url if config else None)
-    if url is None:
-        raise click.UsageError("give --rpc URL or --config FILE")
-    named = config or bundle.contracts
-    texts = (named.party_registry, named.model_registry, named.receipt_anchor)
-    return Registry(url, ContractAddresses(*(to_address(address_bytes(Address(text))) for text in texts)))
+    if config is not None and contracts is None:
+        contracts = (config.party_registry, config.model_registry, config.receipt_anchor)
+    if url is None or contracts is None:
+        return None
+    return Registry(url, ContractAddresses(*(to_address(address_bytes(Address(text))) for text in contracts)))
+
+
+def _facts(registry: "Registry | None", facts_file: Path | None) -> "RegistryFacts":
+    from mpc_infer.chain.facts import ChainFacts
+    from mpc_infer.evidence.facts_file import load_facts
+
+    if facts_file is not None and registry is None:
+        return load_facts(facts_file)
+    if registry is not None and facts_file is None:
+        return ChainFacts(registry)
+    raise click.UsageError("say whom to believe: --config FILE, or --rpc URL and --contracts, or --offline FACTS")
 
 
 @receipt.command()
 @click.argument("file", type=ExistingFile)
-@click.option("--rpc", "rpc_url", help="JSON-RPC endpoint of the chain; by default the configuration's.")
-@click.option("--config", "config_file", type=ExistingFile, help="A client's TOML file: the contracts to believe.")
+@click.option("--config", "config_file", type=ExistingFile, help="A client's TOML file: a chain and its contracts.")
+@click.option("--rpc", "rpc_url", help="JSON-RPC endpoint of the chain, if not the configuration's.")
+@click.option(
+    "--contracts", nargs=3, metavar="PARTY_REGISTRY MODEL_REGISTRY RECEIPT_ANCHOR", help="Contracts that you trust."
+)
+@click.option(
+    "--offline", "facts_file", metavar="FACTS", type=ExistingFile, help="Ask no chain: believe what this file recorded."
+)
 @json_option
-def verify(file: Path, rpc_url: str | None, config_file: Path | None, as_json: bool) -> None:
-    """Verify FILE against the chain, in seven steps. Needs no key and no membership.
+def verify(
+    file: Path,
+    config_file: Path | None,
+    rpc_url: str | None,
+    contracts: tuple[str, str, str] | None,
+    facts_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Verify FILE in seven steps, against a chain or against recorded facts. Needs no key and no membership.
 
-    Without --config the contracts are those that the bundle names: compare them with the ones you trust.
+    Whom to believe is said by --config, by --rpc and --contracts, or by --offline; a bundle cannot vouch for itself.
     """
-    from mpc_infer.chain.facts import ChainFacts
     from mpc_infer.evidence.bundle import Bundle
     from mpc_infer.evidence.verify import verify_receipt
 
     bundle = Bundle.load(file)
-    verified = verify_receipt(bundle, ChainFacts(_registry(bundle, rpc_url, config_file)))
-    trusted = config_file is not None
+    verified = verify_receipt(bundle, _facts(_registry(rpc_url, config_file, contracts), facts_file))
+    against = "chain" if facts_file is None else "recorded facts"
     if as_json:
-        print_json({"verified": True, "contracts_trusted": trusted, "steps": list(verified.steps), **describe(bundle)})
+        print_json({"verified": True, "against": against, "steps": list(verified.steps), **describe(bundle)})
         return
     for number, step in enumerate(verified.steps, 1):
         click.echo(f"{number}. ok: {step}")
     click.echo(f"verified: job {verified.receipt.job_id.hex()[:16]}, {len(verified.members)} parties")
-    if not trusted:
-        click.echo(f"contracts as the bundle names them: anchor {bundle.contracts.receipt_anchor}; compare with yours")
+    if facts_file is not None:
+        click.echo(f"no chain was asked: this is as good as whoever wrote {facts_file}")
     click.echo(CLAIM)

@@ -7,7 +7,7 @@ import click
 
 from mpc_infer import __version__
 from mpc_infer.cli.lazy import Entry, LazyGroup
-from mpc_infer.cli.output import EXIT_INTERRUPTED, exit_status, print_defect, print_error
+from mpc_infer.cli.output import EXIT_INTERRUPTED, exit_status, print_defect, print_error, print_trace
 from mpc_infer.errors import MpcInferError
 
 _COMMANDS = {
@@ -38,8 +38,9 @@ def cli(debug: bool) -> None:
 
 def _run(arguments: list[str]) -> int:
     """Run one command and turn whatever it raises into a message and an exit status."""
-    # What serves writes to a log, where the traceback of a defect belongs.
-    debug = "--debug" in arguments or "serve" in arguments
+    # What serves writes to a log, where the traceback of a defect belongs; but no value that it may quote.
+    debug = "--debug" in arguments
+    traced = debug or "serve" in arguments
     try:
         result = cli.main(arguments, prog_name="mpc-infer", standalone_mode=False)
         return result if isinstance(result, int) else 0
@@ -50,8 +51,8 @@ def _run(arguments: list[str]) -> int:
         click.echo("interrupted", err=True)
         return EXIT_INTERRUPTED
     except MpcInferError as error:
-        if debug:
-            print_defect(error, debug=True)
+        if traced:
+            print_trace(error, texts=debug)
         print_error(error, as_json="--json" in arguments)
         return exit_status(error)
     except BrokenPipeError:
@@ -59,7 +60,9 @@ def _run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last net of the process
-        print_defect(error, debug=debug)
+        if traced:
+            print_trace(error, texts=debug)
+        print_defect(error, traced=traced)
         return 1
 
 

@@ -1,5 +1,6 @@
 """Rows from a file: .npy (never pickled) or .csv."""
 
+import re
 import warnings
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from mpc_infer.errors import InvalidInput, MessageTooLarge
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
+_PLACE = re.compile(r" at row (\d+), column (\d+)\.$")
 
 
 def _load(path: Path) -> NDArray[np.float64]:
@@ -32,5 +34,15 @@ def read_rows(path: Path) -> NDArray[np.float64]:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise MessageTooLarge(f"{path} is larger than {MAX_FILE_BYTES} bytes", remedy="send fewer rows at a time")
         return _load(path)
-    except (OSError, ValueError, EOFError, UserWarning) as error:
-        raise InvalidInput(f"{path} cannot be read: {error}", remedy="give a .npy or .csv of numbers") from error
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}", remedy="check the path") from error
+    except (ValueError, EOFError, UserWarning) as error:
+        raise InvalidInput(
+            f"{path} holds no numbers{_where(error)}", remedy="give a .npy or .csv of numbers"
+        ) from error
+
+
+def _where(error: Exception) -> str:
+    """The place that numpy names, without the cell that it quotes beside it."""
+    place = _PLACE.search(str(error))
+    return f" in row {int(place[1]) + 1}, column {place[2]}" if place else ""

@@ -9,6 +9,8 @@ from typing import Any
 import click
 
 from mpc_infer import telemetry
+from mpc_infer.cli.options import json_option
+from mpc_infer.cli.output import print_json
 from mpc_infer.errors import Unavailable
 
 ConfigFile = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -36,10 +38,15 @@ def _role(name: str, summary: str, config_type: str) -> click.Group:
 
     @group.command()
     @click.option("--config", "config_file", type=ConfigFile, required=True, help="TOML file of the role.")
-    def health(config_file: Path) -> None:
+    @json_option
+    def health(config_file: Path, as_json: bool) -> None:
         """Ask the role of this configuration, on this machine, whether it serves. Exit code 0 if it does."""
         section = getattr(_load(name, config_type, config_file), name)
-        _check_health(section.listen, section.keystore)
+        target = _check_health(section.listen, section.keystore, name)
+        if as_json:
+            print_json({"serving": True, "target": target})
+        else:
+            click.echo("serving")
 
     return group
 
@@ -48,7 +55,12 @@ def _load(name: str, config_type: str, config_file: Path) -> Any:
     return getattr(importlib.import_module(f"mpc_infer.{name}.config"), config_type).load(config_file)
 
 
-def _check_health(listen: str, directory: Path) -> None:
+def _check_health(listen: str, directory: Path, role: str) -> str:
+    """Where the role serves.
+
+    Raises:
+        Unavailable: it does not.
+    """
     from mpc_infer.identity.keystore import Keystore
     from mpc_infer.rpc.probe import is_serving
     from mpc_infer.rpc.settings import split_host_port
@@ -57,9 +69,9 @@ def _check_health(listen: str, directory: Path) -> None:
     keystore = Keystore(directory)
     # Bound to every address, a service is asked on loopback.
     target = f"{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104
-    if not is_serving(target, keystore.tls, peer=keystore.address):
-        raise Unavailable(f"nothing serves at {target}")
-    click.echo("serving")
+    if not is_serving(target, keystore.tls, peer=keystore.address, role=role):
+        raise Unavailable(f"nothing serves at {target}", remedy="start the role, or read its log")
+    return target
 
 
 party = _role("party", "Run a computing party.", "PartyConfig")

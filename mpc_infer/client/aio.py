@@ -20,6 +20,7 @@ from mpc_infer.evidence.verify import VerifiedReceipt
 from mpc_infer.identity.keystore import Keystore
 from mpc_infer.ids import Address, ModelHash
 from mpc_infer.model.manifest import Manifest
+from mpc_infer.model.package import ModelPackage
 
 ANCHOR_TIMEOUT_S = 120.0
 
@@ -78,7 +79,8 @@ class AsyncClient:
 
         Args:
             model: name of the model; its active version is used.
-            inputs: one array per input name, rows on axis 0; floats, integers or booleans, magnitude below 2^15.
+            inputs: one array per input name, rows on axis 0; floats, integers or booleans, magnitude below
+                the manifest's input_limit.
             delivery: "coordinator" (it reveals the result) or "client" (only this client can open it).
             deadline_s: seconds until the job is given up everywhere.
             anchored: wait, beyond the deadline, until the receipt is on the chain.
@@ -136,11 +138,22 @@ class AsyncClient:
         """The manifests of the models that the coordinator lists, consistent in themselves."""
         return tuple(facts.manifest for facts in await self.core.facts.summaries(name))
 
+    async def package(self, source: Source, name: str, version: int, *, input_limit: int | None = None) -> ModelPackage:
+        """A model split and sealed for the parties; nothing is sent. Keep it, and `publish` can be repeated with it."""
+        return await self._owner.package(source, name, version, input_limit)
+
     async def publish(
-        self, source: Source, name: str, version: int, *, public: bool = True, users: Sequence[Address] = ()
+        self,
+        source: Source,
+        name: str,
+        version: int,
+        *,
+        public: bool = True,
+        users: Sequence[Address] = (),
+        input_limit: int | None = None,
     ) -> PublishedModel:
-        """Publish a model version and make it the active one; see Owner.publish."""
-        return await self._owner.publish(source, name, version, public=public, users=users)
+        """Publish a model version and make it the active one; see Owner.publish, and Owner.package for the limit."""
+        return await self._owner.publish(source, name, version, public=public, users=users, input_limit=input_limit)
 
     async def allow(self, model_hash: ModelHash, user: Address) -> TxResult:
         """Let an address use a version of ours."""

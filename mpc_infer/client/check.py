@@ -1,7 +1,7 @@
 """What a client checks before it believes an answer. The coordinator is trusted with none of it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -48,9 +48,9 @@ class Answer:
         openings: the parties' output shares in the party set's order. They are as secret as the result.
     """
 
-    outputs: dict[str, Ring]
+    outputs: dict[str, Ring] = field(repr=False)
     receipt: SignedReceipt
-    openings: OutputOpenings
+    openings: OutputOpenings = field(repr=False)
 
 
 def check_answer(prepared: Prepared, job: coordinator_pb2.Job, domain: eip712.Domain) -> Answer:
@@ -101,9 +101,9 @@ def check_receipt(prepared: Prepared, signed: common_pb2.SignedReceipt, domain: 
         "input_root": prepared.request.input_root,
         "nonce": prepared.request.nonce,
     }
-    for field, value in expected.items():
-        if getattr(receipt.receipt, field) != value:
-            raise ReceiptInvalid(f"the receipt's {field} is not the request's", remedy="do not use the result")
+    for name, value in expected.items():
+        if getattr(receipt.receipt, name) != value:
+            raise ReceiptInvalid(f"the receipt's {name} is not the request's", remedy="do not use the result")
     return receipt
 
 

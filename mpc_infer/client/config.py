@@ -18,7 +18,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
-from mpc_infer.rpc.settings import HexAddress, HostPort, Section, read_toml, settings_from
+from mpc_infer.rpc.settings import ChainSettings, HexAddress, HostPort, Section, read_toml, settings_from
 
 
 class ClientSection(Section):
@@ -39,14 +39,8 @@ class ClientSection(Section):
     facts_ttl_s: Annotated[float, Field(ge=0, le=3600)] = 30.0
 
 
-class ChainSection(Section):
+class ChainSection(ChainSettings):
     """The chain and the contracts that this client believes."""
-
-    rpc_url: str
-    party_registry: HexAddress
-    model_registry: HexAddress
-    receipt_anchor: HexAddress
-    timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
 
 
 class ClientConfig(Section):

@@ -9,11 +9,10 @@ from mpc_infer.client.config import ClientConfig
 from mpc_infer.client.facts import Facts
 from mpc_infer.client.transport import CoordinatorDoor, GrpcDoor
 from mpc_infer.clock import Clock, SystemClock
-from mpc_infer.encoding import address_bytes, to_address
 from mpc_infer.evidence.eip712 import Domain
 from mpc_infer.identity.keystore import Keystore
 from mpc_infer.identity.signer import Signer
-from mpc_infer.ids import Address
+from mpc_infer.rpc.settings import checksummed
 from mpc_infer.sharing.sealing import Suite
 
 
@@ -32,8 +31,8 @@ class Core:
         self.config = config
         self.signer: Signer = keystore.signer
         self.clock = clock or SystemClock()
-        self.contracts = contracts_of(config)
-        peer = _checksummed(config.client.coordinator_address)
+        self.contracts = ContractAddresses(*config.chain.contracts)
+        peer = checksummed(config.client.coordinator_address)
         self.door = door or GrpcDoor(config.client.coordinator, keystore.tls, peer)
         self.registry = registry or Registry(config.chain.rpc_url, self.contracts, timeout_s=config.chain.timeout_s)
         self.facts = Facts(self.door, self.registry, Suite[config.client.suite], config.client.facts_ttl_s)
@@ -51,15 +50,3 @@ class Core:
             chain = self.config.chain
             self._writer = RegistryWriter(chain.rpc_url, self.contracts, self.signer, timeout_s=chain.timeout_s)
         return self._writer
-
-
-def contracts_of(config: ClientConfig) -> ContractAddresses:
-    """The contracts that a configuration names."""
-    chain = config.chain
-    return ContractAddresses(
-        _checksummed(chain.party_registry), _checksummed(chain.model_registry), _checksummed(chain.receipt_anchor)
-    )
-
-
-def _checksummed(text: str) -> Address:
-    return to_address(address_bytes(Address(text)))

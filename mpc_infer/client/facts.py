@@ -1,12 +1,13 @@
 """What a client believes before it sends anything: what the chain says, and of the coordinator only what agrees."""
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from mpc_infer.chain.records import ContractAddresses, PartyRecord
+from mpc_infer.chain.records import ContractAddresses, ModelRecord, PartyRecord
 from mpc_infer.chain.registry import Registry
 from mpc_infer.client.transport import CoordinatorDoor
 from mpc_infer.encoding import same_digest, to_address
@@ -19,6 +20,7 @@ from mpc_infer.v1 import common_pb2, coordinator_pb2
 
 MAX_CACHED = 256
 CALL_TIMEOUT_S = 30.0
+MAX_LISTED = 10_000
 
 
 @dataclass(frozen=True)
@@ -91,31 +93,48 @@ class Facts:
         self._networks.clear()
         self._models.clear()
 
-    async def network(self) -> NetworkFacts:
+    async def network(self, deadline: float = math.inf) -> NetworkFacts:
         """The party set and its keys.
+
+        Args:
+            deadline: when to give up asking the coordinator, on the clock of ``time.monotonic()``.
 
         Raises:
             PartySetMismatch: the coordinator names another chain, contract, party or key than the chain does.
         """
-        return await self._networks.get("", self._load_network)
+        return await self._networks.get("", lambda: self._load_network(_call_until(deadline)))
 
-    async def model(self, name: str) -> ModelFacts:
+    async def model(self, name: str, deadline: float = math.inf) -> ModelFacts:
         """The active version of a name.
+
+        Args:
+            name: of the model.
+            deadline: as for `network`.
 
         Raises:
             ModelNotFound: the chain has no active version, or the coordinator does not have its manifest.
             PartySetMismatch: the version belongs to another party set.
+            InvalidRequest: the manifest names another owner, name, version or party set than the registry.
         """
-        return await self._models.get(name, lambda: self._load_model(name))
+        return await self._models.get(name, lambda: self._load_model(name, deadline))
 
     async def summaries(self, name: str = "") -> tuple[ModelFacts, ...]:
         """All versions that the coordinator lists, each consistent in itself."""
-        request = coordinator_pb2.ListModelsRequest(name=name)
-        answer = await self._door.call("ListModels", request, time.monotonic() + CALL_TIMEOUT_S)
-        return tuple(_model_facts(summary) for summary in answer.models)
+        found: list[ModelFacts] = []
+        while len(found) < MAX_LISTED:
+            after = found[-1].manifest.hash if found else b""
+            page = await self._listed(_call_until(math.inf), name=name, after=after)
+            if not page:
+                return tuple(found)
+            found.extend(page)
+        raise InvalidRequest(f"the coordinator lists more than {MAX_LISTED} models", remedy="ask for one name")
 
-    async def _load_network(self) -> NetworkFacts:
-        deadline = time.monotonic() + CALL_TIMEOUT_S
+    async def _listed(self, deadline: float, **wanted: str | bytes) -> list[ModelFacts]:
+        request = coordinator_pb2.ListModelsRequest(**wanted)  # type: ignore[arg-type]
+        answer = await self._door.call("ListModels", request, deadline)
+        return [_model_facts(summary) for summary in answer.models]
+
+    async def _load_network(self, deadline: float) -> NetworkFacts:
         answer = await self._door.call("GetNetwork", coordinator_pb2.GetNetworkRequest(), deadline)
         return await asyncio.to_thread(self._checked_network, answer)
 
@@ -135,16 +154,36 @@ class Facts:
         record = self._registry.party(to_address(info.address))
         return PartyFacts(record.address, _sealing_key(info, record, self._suite))
 
-    async def _load_model(self, name: str) -> ModelFacts:
-        network = await self.network()
-        model_hash = await asyncio.to_thread(self._registry.active_model, name)
-        listed = await self.summaries(name)
-        facts = next((each for each in listed if each.manifest.hash == model_hash), None)
+    async def _load_model(self, name: str, deadline: float) -> ModelFacts:
+        network = await self.network(deadline)
+        record = await asyncio.to_thread(self._active, name)
+        listed = await self._listed(_call_until(deadline), model_hash=record.model_hash)
+        facts = next((each for each in listed if each.manifest.hash == record.model_hash), None)
         if facts is None:
             raise ModelNotFound(f"the coordinator does not have the active version of {name!r}")
         if facts.manifest.party_set_id != network.party_set:
             raise PartySetMismatch(f"model {name!r} belongs to another party set than the coordinator's")
+        _check_record(facts.manifest, record)
         return facts
+
+    def _active(self, name: str) -> ModelRecord:
+        return self._registry.model(self._registry.active_model(name))
+
+
+def _call_until(deadline: float) -> float:
+    return min(deadline, time.monotonic() + CALL_TIMEOUT_S)
+
+
+def _check_record(manifest: Manifest, record: ModelRecord) -> None:
+    """The parties sign only for the manifest's owner; name and version are what the owner told the registry."""
+    said = (manifest.owner, manifest.name, manifest.version, manifest.party_set_id)
+    known = (record.owner, record.name, record.version, record.party_set)
+    for what, in_manifest, in_registry in zip(("owner", "name", "version", "party set"), said, known, strict=True):
+        if in_manifest != in_registry:
+            raise InvalidRequest(
+                f"the registry names another {what} for the active version of {record.name!r} than its manifest",
+                remedy="do not use this version; tell the model's owner",
+            )
 
 
 def _check_contracts(answer: coordinator_pb2.GetNetworkResponse, ours: ContractAddresses) -> None:

@@ -5,20 +5,21 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mpc_infer.errors import InvalidInput, WrongDtype, WrongShape
+from mpc_infer.errors import InvalidInput, OutOfRange, WrongDtype, WrongShape
 from mpc_infer.graph.ir import TensorSpec
+from mpc_infer.model.manifest import Manifest
 from mpc_infer.sharing import fixed
 
 Ring = NDArray[np.uint64]
 
 
-def encode_inputs(specs: tuple[TensorSpec, ...], inputs: Mapping[str, ArrayLike], frac_bits: int) -> dict[str, Ring]:
+def encode_inputs(manifest: Manifest, inputs: Mapping[str, ArrayLike]) -> dict[str, Ring]:
     """Check and encode the inputs of one job.
 
     Args:
-        specs: what the model wants; axis 0 of length None is the batch.
+        manifest: what the model wants: names, shapes (axis 0 of length None is the batch), fractional bits, and the
+            limit up to which its owner showed that no value leaves the range of fixed point.
         inputs: one array per name, all with the same number of rows.
-        frac_bits: fractional bits of the fixed-point encoding.
 
     Returns:
         uint64 arrays of the same shapes, C-contiguous.
@@ -26,12 +27,14 @@ def encode_inputs(specs: tuple[TensorSpec, ...], inputs: Mapping[str, ArrayLike]
     Raises:
         WrongShape: a name is missing or unknown, or a shape does not fit.
         WrongDtype: an array is not of floats, integers or booleans.
-        NotFinite, OutOfRange: a value cannot be encoded.
+        NotFinite: a value is NaN or infinite.
+        OutOfRange: a value reaches the model's input limit.
     """
+    specs = manifest.inputs
     _check_names(specs, inputs)
     arrays = {spec.name: _array(spec, inputs[spec.name]) for spec in specs}
     rows_of(specs, arrays)
-    return {name: _encode(name, array, frac_bits) for name, array in arrays.items()}
+    return {name: _encode(name, array, manifest) for name, array in arrays.items()}
 
 
 def rows_of(specs: tuple[TensorSpec, ...], arrays: Mapping[str, NDArray[np.generic]]) -> int:
@@ -75,8 +78,13 @@ def _array(spec: TensorSpec, value: ArrayLike) -> NDArray[np.generic]:
     return array
 
 
-def _encode(name: str, array: NDArray[np.generic], frac_bits: int) -> Ring:
+def _encode(name: str, array: NDArray[np.generic], manifest: Manifest) -> Ring:
     try:
-        return np.ascontiguousarray(fixed.encode(array, frac_bits=frac_bits))
+        return fixed.encode(array, frac_bits=manifest.frac_bits, limit=manifest.input_limit)
+    except OutOfRange as error:
+        raise OutOfRange(
+            f"input {name!r}: {error.message}, the input limit of model {manifest.name!r}",
+            remedy="scale the data as the model expects it; only its owner can publish it with a higher input limit",
+        ) from error
     except InvalidInput as error:
         raise type(error)(f"input {name!r}: {error.message}", remedy=error.remedy) from error

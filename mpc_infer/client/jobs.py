@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from mpc_infer.client.check import check_answer
 from mpc_infer.client.core import Core
+from mpc_infer.client.facts import ModelFacts, NetworkFacts
 from mpc_infer.client.inputs import encode_inputs, rows_of
 from mpc_infer.client.request import Order, Prepared, prepare
 from mpc_infer.client.result import InferenceResult, JobStatus, cost_of, status_of, timings_of
@@ -72,13 +73,14 @@ class Jobs:
             InvalidInput: an input cannot be used; the subclass and message say why.
             PartySetMismatch: the coordinator's network is not the chain's.
             ModelNotFound: the name has no active version.
+            DeadlineExpired: the coordinator or the chain did not answer in time.
         """
         started = time.monotonic()
         if not 0 < deadline_s <= LONGEST_S:
             raise InvalidRequest(f"deadline_s is {deadline_s}", remedy=f"give at most {LONGEST_S:.0f} seconds")
-        network, facts = await asyncio.gather(self._core.facts.network(), self._core.facts.model(model))
+        network, facts = await self._facts(model, started + deadline_s)
         manifest = facts.manifest
-        rings = encode_inputs(manifest.inputs, inputs, manifest.frac_bits)
+        rings = encode_inputs(manifest, inputs)
         order = Order(
             model=facts,
             inputs=rings,
@@ -89,6 +91,14 @@ class Jobs:
         )
         prepared = prepare(order, network, self._core.domain, self._core.signer)
         return Submission(prepared, started + deadline_s, started)
+
+    async def _facts(self, model: str, deadline: float) -> tuple[NetworkFacts, ModelFacts]:
+        facts = self._core.facts
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()):
+                return await asyncio.gather(facts.network(deadline), facts.model(model, deadline))
+        except TimeoutError as error:
+            raise DeadlineExpired("the deadline passed while coordinator and chain were asked for the model") from error
 
     async def send(self, submission: Submission) -> coordinator_pb2.Job:
         """Send the job's bytes, again where that is allowed, and return the coordinator's answer, unchecked.

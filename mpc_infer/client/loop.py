@@ -1,7 +1,9 @@
 """An event loop on a thread of its own, on which synchronous code runs coroutines."""
 
 import asyncio
+import concurrent.futures
 import threading
+import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any, TypeVar
 
@@ -9,6 +11,10 @@ from mpc_infer.errors import InternalError
 
 Answer = TypeVar("Answer")
 STOP_S = 10.0
+LOOK_S = 1.0
+"""How often a caller that waits looks whether the loop still lives."""
+LONGEST_S = 3 * 3600.0
+"""Longest wait for a coroutine. Each has deadlines of its own, of one hour at most: this ends what they missed."""
 
 
 class LoopThread:
@@ -28,17 +34,27 @@ class LoopThread:
         """Run a coroutine to its end; an interrupt of the caller cancels it.
 
         Raises:
-            InternalError: the loop was closed.
+            InternalError: the loop was closed, or ended meanwhile, or the coroutine outlived every deadline.
         """
         if self.closed:
             work.close()
             raise InternalError("the client is closed", remedy="make a new one")
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
-            return future.result()
+            return self._wait(future)
         except BaseException:
             future.cancel()
             raise
+
+    def _wait(self, future: "concurrent.futures.Future[Answer]") -> Answer:
+        end = time.monotonic() + LONGEST_S
+        while time.monotonic() < end:
+            done, _ = concurrent.futures.wait({future}, timeout=LOOK_S)
+            if done:
+                return future.result()
+            if self.closed:
+                raise InternalError("the client's event loop has ended", remedy="make a new client")
+        raise InternalError("a call outlived every deadline", remedy="make a new client")
 
     def iterate(self, items: AsyncIterator[Answer]) -> Iterator[Answer]:
         """Step through an asynchronous iterator."""

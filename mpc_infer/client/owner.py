@@ -10,7 +10,7 @@ from mpc_infer.chain.records import ModelStatus, TxResult
 from mpc_infer.client.core import Core
 from mpc_infer.client.request import signature_message
 from mpc_infer.encoding import address_bytes, same_digest, to_address
-from mpc_infer.errors import BadSignature, InvalidRequest, ModelNotFound, PartySetMismatch
+from mpc_infer.errors import BadSignature, InvalidRequest, ModelNotFound, NotPermitted, PartySetMismatch
 from mpc_infer.evidence.eip712 import ModelHolding, ModelPublication, check_signer
 from mpc_infer.graph.onnx_import import ImportedModel, import_onnx
 from mpc_infer.ids import Address, ModelHash
@@ -45,20 +45,23 @@ class Owner:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    async def package(self, source: Source, name: str, version: int) -> ModelPackage:
+    async def package(self, source: Source, name: str, version: int, input_limit: int | None = None) -> ModelPackage:
         """Split, commit to and seal a model's weights for the parties of the current set.
 
         Args:
             source: an imported model, or the path or bytes of an ONNX file; a package is returned as it is.
             name: of the model.
             version: from 1, never used before under this name.
+            input_limit: inputs lie strictly between -limit and limit; by default the largest power of two, at most
+                2^15, for which no value that the model computes can leave the range of fixed point.
 
         Raises:
             ModelRefused: the model cannot be deployed; the message names the node or tensor.
         """
         if isinstance(source, ModelPackage):
-            if (source.manifest.name, source.manifest.version) != (name, version):
-                raise InvalidRequest("the package has another name or version")
+            made = source.manifest
+            if (made.name, made.version) != (name, version) or input_limit not in (None, made.input_limit):
+                raise InvalidRequest("the package has another name, version or input limit")
             return source
         network = await self._core.facts.network()
         imported = await asyncio.to_thread(_imported, source)
@@ -70,33 +73,44 @@ class Owner:
             owner=self._core.signer.address,
             party_set=network.party_set,
             parties=[PartyKeys(party.address, party.sealing_key) for party in network.parties],
+            input_limit=input_limit,
         )
 
     async def publish(
-        self, source: Source, name: str, version: int, *, public: bool, users: Sequence[Address]
+        self,
+        source: Source,
+        name: str,
+        version: int,
+        *,
+        public: bool,
+        users: Sequence[Address],
+        input_limit: int | None = None,
     ) -> PublishedModel:
         """Bring a model version to the parties and make it the active one.
 
         1. package the model: shares sealed to each party;
-        2. propose the version on the chain, which reserves name and version;
-        3. send the sealed shares through the coordinator; every party signs that it holds its share;
+        2. send the sealed shares through the coordinator; every party signs that it holds its share;
+        3. propose the version on the chain, which reserves name and version;
         4. stage the version with these signatures;
         5. activate it;
         6. say who may use it.
-        Steps that the chain shows as done are left out, so the same package can be published again after a failure.
+        Nothing is on the chain before every party holds its share: after a failure up to there the model can be
+        published anew. After a later one the same package must be: every packaging draws other shares, and name and
+        version belong to these. Steps that the chain shows as done are left out.
 
         Raises:
             ModelRefused: the model cannot be deployed.
+            NotPermitted: the version belongs to somebody else in the registry.
             TransactionFailed: the registry refuses a step.
             MpcInferError: a party refuses, or something cannot be reached.
         """
-        package = await self.package(source, name, version)
+        package = await self.package(source, name, version, input_limit)
         model_hash, txs = package.manifest.hash, dict[str, TxResult]()
         status = await asyncio.to_thread(self._status, model_hash)
+        holdings = await self._install(package)
         if status is ModelStatus.NONE:
             set_id = package.manifest.party_set_id
             txs["propose"] = await self._send(lambda: self._core.writer.propose(model_hash, name, version, set_id))
-        holdings = await self._install(package)
         if status in (ModelStatus.NONE, ModelStatus.PROPOSED):
             txs["stage"] = await self._send(lambda: self._core.writer.stage(model_hash, holdings))
         if status is not ModelStatus.ACTIVE:
@@ -119,8 +133,21 @@ class Owner:
         return await self._send(lambda: self._core.writer.deprecate(model_hash))
 
     def _status(self, model_hash: ModelHash) -> ModelStatus:
+        """Where our version stands. The registry lets nobody but the manifest's owner get further than a proposal."""
         try:
-            return self._core.registry.model(model_hash).status
+            record = self._core.registry.model(model_hash)
+        except ModelNotFound:
+            return self._proposed(model_hash)
+        if record.owner != self._core.signer.address:
+            raise NotPermitted(
+                f"model {model_hash.hex()} belongs to {record.owner} in the registry, not to this client",
+                remedy="publish with the owner's key, or package the model again under a name of your own",
+            )
+        return record.status
+
+    def _proposed(self, model_hash: ModelHash) -> ModelStatus:
+        try:
+            return self._core.registry.proposal(model_hash, self._core.signer.address).status
         except ModelNotFound:
             return ModelStatus.NONE
 
@@ -128,7 +155,7 @@ class Owner:
         return await asyncio.to_thread(transaction)
 
     async def _install(self, package: ModelPackage) -> list[bytes]:
-        """Step 3. Returns the parties' holdings, checked."""
+        """Step 2. Returns the parties' holdings, checked."""
         network, model_hash = await self._core.facts.network(), package.manifest.hash
         if package.manifest.party_set_id != network.party_set:
             raise PartySetMismatch("the package is for another party set", remedy="package the model again")
@@ -140,7 +167,7 @@ class Owner:
             owner_signature=signature_message(self._core.signer, ModelPublication(model_hash).digest(domain)),
         )
         answer = await self._core.door.call("PublishModel", message, time.monotonic() + PUBLISH_TIMEOUT_S)
-        holding = ModelHolding(model_hash, network.party_set).digest(domain)
+        holding = ModelHolding(model_hash, network.party_set, package.manifest.owner).digest(domain)
         return _checked_holdings(answer, model_hash, holding, network.members)
 
 

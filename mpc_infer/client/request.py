@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +77,7 @@ class Order:
     """What the caller asked for: the model, the encoded inputs, who gets the result, until when (unix ms)."""
 
     model: ModelFacts
-    inputs: Mapping[str, Ring]
+    inputs: Mapping[str, Ring] = field(repr=False)
     rows: int
     delivery: Delivery
     deadline_ms: int

@@ -19,6 +19,7 @@ from mpc_infer.evidence.receipt import Inclusion
 from mpc_infer.evidence.verify import VerifiedReceipt
 from mpc_infer.ids import Address, ModelHash
 from mpc_infer.model.manifest import Manifest
+from mpc_infer.model.package import ModelPackage
 
 
 class Client:
@@ -93,11 +94,24 @@ class Client:
         """The manifests of the models that the coordinator lists, consistent in themselves."""
         return self._thread.run(self._async.models(name))
 
+    def package(self, source: Source, name: str, version: int, *, input_limit: int | None = None) -> ModelPackage:
+        """A model split and sealed for the parties; see AsyncClient.package."""
+        return self._thread.run(self._async.package(source, name, version, input_limit=input_limit))
+
     def publish(
-        self, source: Source, name: str, version: int, *, public: bool = True, users: Sequence[Address] = ()
+        self,
+        source: Source,
+        name: str,
+        version: int,
+        *,
+        public: bool = True,
+        users: Sequence[Address] = (),
+        input_limit: int | None = None,
     ) -> PublishedModel:
         """Publish a model version and make it the active one; see Owner.publish."""
-        return self._thread.run(self._async.publish(source, name, version, public=public, users=users))
+        return self._thread.run(
+            self._async.publish(source, name, version, public=public, users=users, input_limit=input_limit)
+        )
 
     def allow(self, model_hash: ModelHash, user: Address) -> TxResult:
         """Let an address use a version of ours."""

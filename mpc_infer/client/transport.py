@@ -36,7 +36,7 @@ class GrpcDoor:
     """The coordinator over mTLS. The channel belongs to the event loop in which this is made."""
 
     def __init__(self, target: str, credentials: TlsCredentials, peer: Address) -> None:
-        self._channel = open_channel(target, credentials, peer=peer)
+        self._channel = open_channel(target, credentials, peer=peer, role="coordinator")
         self._stub: Any = coordinator_pb2_grpc.CoordinatorServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     async def call(self, method: str, request: Any, deadline: float) -> Any:

@@ -46,29 +46,26 @@ class Rules:
     parties: int
     max_rows: int = MAX_ROWS
 
-    def accept(self, message: coordinator_pb2.SubmitJobRequest, caller: Address, now_ms: int) -> AcceptedJob:
-        """Check a job's form and who sent it.
+    def accept(self, message: coordinator_pb2.SubmitJobRequest, caller: Address) -> AcceptedJob:
+        """Check a job's form and who sent it. Not its deadline: a job that is known is answered for ever.
 
         1. the request is well formed, for this party set, sent by its owner over the owner's own connection;
         2. the owner signed it;
         3. there is a commitment and a sealed share per party, and the commitments lead to the request's root;
-        4. the deadline lies ahead, and within an hour;
-        5. a key for the result is there if and only if the parties shall seal it, and is the one that was signed.
+        4. a key for the result is there if and only if the parties shall seal it, and is the one that was signed.
 
         Args:
             message: as it came.
             caller: the address in the caller's certificate.
-            now_ms: unix time in milliseconds.
 
         Raises:
-            InvalidRequest, PartySetMismatch, NotPermitted, BadSignature, DeadlineExpired: a step fails.
+            InvalidRequest, PartySetMismatch, NotPermitted, BadSignature: a step fails.
         """
         request = eip712.JobRequest.from_words(message.job_request)
         self._check_request(request, caller)
         request_digest = request.digest(self.domain)
         _check_signature(message.owner_signature, request_digest, request.owner)
         _check_shares(message, request, self.parties)
-        _check_deadline(request, now_ms)
         _check_result_key(message, request)
         return AcceptedJob(request, request_digest, message, submission_digest(message))
 
@@ -114,7 +111,16 @@ def _check_shares(message: coordinator_pb2.SubmitJobRequest, request: eip712.Job
         raise InvalidRequest("the input commitments do not lead to the request's inputRoot")
 
 
-def _check_deadline(request: eip712.JobRequest, now_ms: int) -> None:
+def check_deadline(request: eip712.JobRequest, now_ms: int) -> None:
+    """The deadline of a new job lies ahead, and within an hour.
+
+    Args:
+        request: what was signed.
+        now_ms: unix time in milliseconds.
+
+    Raises:
+        DeadlineExpired, InvalidRequest: it does not.
+    """
     if request.deadline <= now_ms:
         raise DeadlineExpired("the request's deadline has passed", remedy="submit a new job, and check the clock")
     if request.deadline > now_ms + MAX_AHEAD_MS:

@@ -4,7 +4,9 @@
 2. every party signs the root, after checking that it signed every receipt in the batch: stored;
 3. one transaction anchors it: stored with its block and gas.
 Each step is found again after a crash and repeated from there. If the transaction was sent and its answer lost, the
-root is on the chain already, and is not sent again.
+root is on the chain already, and is not sent again. One batch that cannot go on does not keep the others: each has its
+own time for the next try. What a party disowns is set aside, the rest is batched anew; signatures that the chain
+refuses are asked for again. The chain is asked later whether it still has a root: see recheck.py.
 """
 
 import asyncio
@@ -13,22 +15,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from mpc_infer.chain.records import AnchorRecord, TxResult
+from mpc_infer.chain.records import AnchorRecord, Block, TxResult
 from mpc_infer.clock import Clock
 from mpc_infer.coordinator.ledger import Ledger
-from mpc_infer.coordinator.parties import PartyDoor, on_all
-from mpc_infer.encoding import same_digest
-from mpc_infer.errors import BadSignature, InternalError, InvalidRequest, MpcInferError
+from mpc_infer.coordinator.parties import PartyDoor
+from mpc_infer.coordinator.signing import Signing, split_signatures
+from mpc_infer.errors import MpcInferError, ReceiptNotFound, TransactionFailed
 from mpc_infer.evidence import merkle
-from mpc_infer.evidence.eip712 import BatchRoot, Domain, check_signer
+from mpc_infer.evidence.eip712 import Domain
 from mpc_infer.ids import PartySetId
-from mpc_infer.rpc.messages import SIGNATURE_BYTES, signature_from
 from mpc_infer.store import BatchRecord, BatchState
 from mpc_infer.telemetry import Log
-from mpc_infer.v1 import party_pb2
 
 _LOG = Log("coordinator.anchoring")
-SIGN_TIMEOUT_S = 20.0
 FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 30.0
 
@@ -39,18 +38,41 @@ class Anchor(Protocol):
     def anchored(self, root: bytes, party_set: PartySetId) -> AnchorRecord | None:
         """What is known of a party set's root."""
 
+    def head(self) -> Block:
+        """The newest block."""
+
     def anchor(self, root: bytes, size: int, party_set: PartySetId, signatures: Sequence[bytes]) -> TxResult:
         """Send one transaction and wait until it is mined."""
 
 
 @dataclass(frozen=True)
 class AnchoringRules:
-    """How receipts are batched: receipts per batch, and seconds that the first of a batch waits for others."""
+    """How receipts are batched and anchored.
+
+    Attributes:
+        max_size: receipts per batch.
+        max_delay_s: seconds that the first of a batch waits for others.
+        confirmations: blocks that must follow a root's before it counts as anchored.
+    """
 
     domain: Domain
     party_set: PartySetId
     max_size: int
     max_delay_s: float
+    confirmations: int = 0
+
+
+@dataclass
+class Try:
+    """When a batch that did not get on is tried again, on the event loop's clock, and how long it waits after that."""
+
+    due: float = 0.0
+    pause_s: float = FIRST_BACKOFF_S
+
+    def failed(self, now: float) -> None:
+        """It did not get on."""
+        self.due = now + self.pause_s
+        self.pause_s = min(2 * self.pause_s, LONGEST_BACKOFF_S)
 
 
 class Anchoring:
@@ -60,13 +82,15 @@ class Anchoring:
         self, ledger: Ledger, parties: Sequence[PartyDoor], chain: Anchor, rules: AnchoringRules, clock: Clock
     ) -> None:
         self._ledger = ledger
-        self._parties = parties
         self._chain = chain
         self._rules = rules
         self._clock = clock
+        self._signing = Signing(ledger, parties, rules.domain, clock)
         self._wake = asyncio.Event()
         self._full = asyncio.Event()
         self._waiting = 0
+        self._tries: dict[bytes, Try] = {}
+        self._sent: dict[bytes, TxResult] = {}
 
     def added(self) -> None:
         """A receipt was stored."""
@@ -75,24 +99,26 @@ class Anchoring:
         if self._waiting >= self._rules.max_size:
             self._full.set()
 
+    def wake(self) -> None:
+        """There is something to do that is not a new receipt."""
+        self._full.set()
+        self._wake.set()
+
     async def run(self, anchored: Callable[[BatchRecord], Awaitable[None]]) -> None:
         """Batch, sign and anchor for ever: the body of a background task.
 
         Args:
             anchored: told of every batch whose root is on the chain.
         """
-        backoff = FIRST_BACKOFF_S
-        self._wake.set()  # what a former run left behind
+        pause_s: float | None = 0.0  # what a former run left behind
         while True:
-            await self._wake.wait()
-            self._wake.clear()
-            await self._gather()
-            if await self._work(anchored):
-                backoff = FIRST_BACKOFF_S
-                continue
-            await asyncio.sleep(backoff)
-            backoff = min(2 * backoff, LONGEST_BACKOFF_S)
-            self._wake.set()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._wake.wait()
+            if self._wake.is_set():
+                self._wake.clear()
+                await self._gather()
+            pause_s = await self._work(anchored)
 
     async def _gather(self) -> None:
         """Give other receipts time to join, unless the batch is full."""
@@ -102,17 +128,21 @@ class Anchoring:
         self._full.clear()
         self._waiting = 0
 
-    async def _work(self, anchored: Callable[[BatchRecord], Awaitable[None]]) -> bool:
-        """Bring everything as far as it goes. Returns whether nothing is left."""
+    async def _work(self, anchored: Callable[[BatchRecord], Awaitable[None]]) -> float | None:
+        """Bring everything as far as it goes. Returns seconds until the next try; None: nothing is left."""
+        loop = asyncio.get_running_loop()
         try:
             while await self._close_batch():
                 pass
             batches = await self._ledger.do(lambda store: store.outbox.open_batches())
         except MpcInferError as error:
             _LOG.error("the outbox cannot be read", exception=error)
-            return False
-        results = [await self._try_anchor(batch, anchored) for batch in batches]
-        return all(results)
+            return FIRST_BACKOFF_S
+        self._tries = {batch.root: self._tries.get(batch.root, Try()) for batch in batches}
+        for batch in batches:
+            if self._tries[batch.root].due <= loop.time():
+                await self._try_anchor(batch, anchored)
+        return min((max(0.0, each.due - loop.time()) for each in self._tries.values()), default=None)
 
     async def _close_batch(self) -> bool:
         """Step 1. Returns whether there may be more."""
@@ -126,64 +156,62 @@ class Anchoring:
         await self._ledger.do(lambda store: store.outbox.create_batch(root, party_set, digests, now_ms))
         return len(receipts) == size
 
-    async def _try_anchor(self, batch: BatchRecord, anchored: Callable[[BatchRecord], Awaitable[None]]) -> bool:
+    async def _try_anchor(self, batch: BatchRecord, anchored: Callable[[BatchRecord], Awaitable[None]]) -> None:
         try:
-            await self._anchor(batch)
+            done = await self._anchor(batch)
+        except ReceiptNotFound:
+            self._tries.pop(batch.root)
+            self.wake()  # the batch is no more; what is left of it is batched anew
+            return
         except MpcInferError as error:
+            done = False
             _LOG.warning("a batch could not be anchored yet", root=batch.root, code=error.code, reason=error.message)
-            return False
+        if not done:
+            self._tries[batch.root].failed(asyncio.get_running_loop().time())
+            return
+        self._tries.pop(batch.root)
         await anchored(batch)
-        return True
 
-    async def _anchor(self, batch: BatchRecord) -> None:
-        signatures = batch.signatures
-        if batch.state is BatchState.PENDING or signatures is None:
-            signatures = await self._signed(batch)
+    async def _anchor(self, batch: BatchRecord) -> bool:
+        """Steps 2 and 3 for one batch. Returns whether it counts as anchored."""
         known = await asyncio.to_thread(self._chain.anchored, batch.root, batch.party_set)
-        result = _found(known) if known is not None else await self._send(batch, signatures)
+        if known is None:
+            result = self._sent[batch.root] = await self._send(batch)
+        else:
+            result = self._sent.get(batch.root) or _found(known)
+        if not await self._confirmed(batch, result.block if known is None else known.block):
+            return False
+        self._sent.pop(batch.root, None)
         now_ms = self._clock.now_ms()
         await self._ledger.do(
             lambda store: store.outbox.anchor_batch(batch.root, result.hash, result.block, result.gas_used, now_ms)
         )
         _LOG.info("anchored", root=batch.root, receipts=len(batch.digests), block=result.block, gas=result.gas_used)
+        return True
 
-    async def _signed(self, batch: BatchRecord) -> bytes:
-        """Step 2."""
-        request = party_pb2.SignRootRequest(receipt_digests=batch.digests)
-        answers = await on_all(self._parties, lambda party: party.call("SignRoot", request, SIGN_TIMEOUT_S))
-        digest = BatchRoot(batch.root, len(batch.digests), batch.party_set).digest(self._rules.domain)
-        for party, answer in zip(self._parties, answers, strict=True):
-            _check_root(party, answer, batch.root, digest)
-        signatures = b"".join(answer.signature.signature for answer in answers)
-        await self._ledger.do(lambda store: store.outbox.sign_batch(batch.root, signatures))
-        return signatures
+    async def _confirmed(self, batch: BatchRecord, block: int) -> bool:
+        if self._rules.confirmations == 0:
+            return True
+        head = await asyncio.to_thread(self._chain.head)
+        return head.number - block >= self._rules.confirmations
 
-    async def _send(self, batch: BatchRecord, signatures: bytes) -> TxResult:
-        """Step 3."""
+    async def _send(self, batch: BatchRecord) -> TxResult:
+        """Step 3. Signatures that the chain refuses are asked for again, once: a key may have been rotated."""
+        kept = batch.state is BatchState.SIGNED and batch.signatures is not None
+        signatures = batch.signatures if kept and batch.signatures else await self._signing.sign(batch)
+        try:
+            return await self._send_signed(batch, signatures)
+        except TransactionFailed as error:
+            if not kept:
+                raise
+            _LOG.warning("the chain refuses a batch; it is signed again", root=batch.root, reason=error.message)
+        return await self._send_signed(batch, await self._signing.sign(batch))
+
+    async def _send_signed(self, batch: BatchRecord, signatures: bytes) -> TxResult:
         size, parts = len(batch.digests), split_signatures(signatures)
         return await asyncio.to_thread(self._chain.anchor, batch.root, size, batch.party_set, parts)
-
-
-def split_signatures(joined: bytes) -> list[bytes]:
-    """The signatures of a stored batch.
-
-    Raises:
-        InternalError: not a whole number of them.
-    """
-    if len(joined) % SIGNATURE_BYTES:
-        raise InternalError("a stored batch has broken signatures")
-    return [joined[start : start + SIGNATURE_BYTES] for start in range(0, len(joined), SIGNATURE_BYTES)]
 
 
 def _found(known: AnchorRecord) -> TxResult:
     """What is recorded for a root whose transaction's answer was lost: the block is known, hash and gas are not."""
     return TxResult(hash=b"", block=known.block, gas_used=0)
-
-
-def _check_root(party: PartyDoor, answer: party_pb2.SignRootResponse, root: bytes, digest: bytes) -> None:
-    if not same_digest(answer.root, root):
-        raise InvalidRequest(f"party {party.index} signed another root", party=party.index)
-    signer, signature = signature_from(answer.signature)
-    if signer != party.address:
-        raise BadSignature(f"party {party.index} signed in another name", party=party.index)
-    check_signer(digest, signature, party.address)

@@ -28,9 +28,17 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from mpc_infer.encoding import address_bytes, to_address
 from mpc_infer.ids import Address, PartySetId
-from mpc_infer.rpc.settings import HexAddress, HexDigest, HostPort, Section, read_toml, settings_from
+from mpc_infer.rpc.settings import (
+    ChainSettings,
+    HexAddress,
+    HexDigest,
+    HostPort,
+    Section,
+    checksummed,
+    read_toml,
+    settings_from,
+)
 
 MAX_BATCH = 1024
 MAX_ROWS = 1 << 16
@@ -58,24 +66,24 @@ class PartySection(Section):
     @property
     def identity(self) -> Address:
         """The address, checksummed."""
-        return to_address(address_bytes(Address(self.address)))
+        return checksummed(self.address)
 
 
-class ChainSection(Section):
+class ChainSection(ChainSettings):
     """The chain's node and the contracts.
 
     Attributes:
         poll_s: seconds between two looks at the head.
+        confirmations: a root counts as anchored when so many blocks follow its own. 0 for a development chain that
+            mines nothing by itself. In any case the coordinator looks again later whether the chain still has it.
+        recheck_s: when it looks again.
         stale_s: a head that could not be read again for so long is not used for new jobs.
     """
 
-    rpc_url: str
-    party_registry: HexAddress
-    model_registry: HexAddress
-    receipt_anchor: HexAddress
-    timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
     poll_s: Seconds = 1.0
     stale_s: Seconds = 30.0
+    confirmations: Annotated[int, Field(ge=0, le=1000)] = 0
+    recheck_s: Seconds = 60.0
 
 
 class LimitsSection(Section):
@@ -93,6 +101,7 @@ class LimitsSection(Section):
         prepare_s: longest making of one batch of material.
         anchor_max_delay_s: longest time that a receipt waits for others before its batch is closed.
         anchor_max_size: receipts of one batch.
+        keep_results_s: how long results are kept after their job ended; receipts are kept for ever.
         grace_s: seconds that running jobs have to finish on SIGTERM.
     """
 
@@ -107,6 +116,7 @@ class LimitsSection(Section):
     prepare_s: Seconds = 20.0
     anchor_max_delay_s: Annotated[float, Field(ge=0, le=3600)] = 1.0
     anchor_max_size: Annotated[int, Field(ge=1, le=MAX_BATCH)] = MAX_BATCH
+    keep_results_s: Annotated[float, Field(gt=0, le=10 * 365 * 86400)] = 7 * 86400.0
     grace_s: Annotated[float, Field(ge=0, le=300)] = 5.0
 
 

@@ -1,70 +1,44 @@
 """The life of jobs: taken on once, run once, answered as often as their owner asks."""
 
 import asyncio
-import secrets
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from mpc_infer.clock import Clock
-from mpc_infer.coordinator.accept import AcceptedJob, Rules
+from mpc_infer.coordinator.accept import AcceptedJob, Rules, check_deadline
+from mpc_infer.coordinator.answers import answer_of, complete, state_message
 from mpc_infer.coordinator.board import Board
 from mpc_infer.coordinator.collect import collect
-from mpc_infer.coordinator.head import Head
-from mpc_infer.coordinator.lanes import LanePool, Ticket
-from mpc_infer.coordinator.ledger import Ledger
-from mpc_infer.coordinator.material import Keeper, Shape, Stock
-from mpc_infer.coordinator.parties import PartyDoor
+from mpc_infer.coordinator.floor import Floor, Live
+from mpc_infer.coordinator.lanes import Ticket
+from mpc_infer.coordinator.material import Shape
+from mpc_infer.coordinator.recovery import Recovery, memo
 from mpc_infer.coordinator.session import Run, run_session
 from mpc_infer.coordinator.state import move
 from mpc_infer.coordinator.tasks import Owned
 from mpc_infer.errors import (
-    ChainUnavailable,
     DeadlineExpired,
     InternalError,
     JobConflict,
     JobNotFound,
     MpcInferError,
-    SessionAborted,
 )
 from mpc_infer.evidence.eip712 import Receipt
-from mpc_infer.ids import Address, JobId, SessionId
+from mpc_infer.ids import JobId, SessionId
 from mpc_infer.rpc.status import problem_of
 from mpc_infer.store import CoordinatorStore, JobRecord, JobState, NewJob, ReceiptRecord
 from mpc_infer.telemetry import Log
-from mpc_infer.v1 import common_pb2, coordinator_pb2
+from mpc_infer.v1 import coordinator_pb2
 
 _LOG = Log("coordinator.jobs")
-LAST_WORDS_S = 0.5
-"""A session is given up so long before the job's deadline (or a twentieth of what is left, if that is shorter), so that
-the owner hears in time whose fault it was."""
-
-
-@dataclass
-class Live:
-    """A job that is not over yet."""
-
-    submission: bytes
-    state: JobState = JobState.ACCEPTED
-    stored: asyncio.Event = field(default_factory=asyncio.Event)
-    task: "asyncio.Task[coordinator_pb2.Job] | None" = None
-
-
-@dataclass(frozen=True)
-class Floor:
-    """What jobs run on."""
-
-    parties: Sequence[PartyDoor]
-    lanes: LanePool
-    stock: Stock
-    keeper: Keeper
-    head: Head
-    ledger: Ledger
-    clock: Clock
-
-    @property
-    def members(self) -> tuple[Address, ...]:
-        """The parties' addresses in order."""
-        return tuple(party.address for party in self.parties)
+MARGIN_S = 0.25
+"""A session is over so long before the job's deadline (or a fortieth of what is left, if that is shorter): its end is
+stored, and the owner hears of it, in time."""
+PATIENCE_S = 5.0
+"""A job waits for a lane on which material is being made so long (or a quarter of its time, if that is shorter); then
+the making is called off."""
+MAX_UNFINISHED = 200_000
+RECOVERED_AT_ONCE = 16
 
 
 class Jobs:
@@ -87,6 +61,8 @@ class Jobs:
         self._longest_s = longest_s
         self._receipt_stored = receipt_stored
         self._live: dict[JobId, Live] = {}
+        self._recovery = Recovery(floor.parties, rules.domain, floor.clock, longest_s)
+        self._recovering = asyncio.Semaphore(RECOVERED_AT_ONCE)
 
     def live_state(self, job_id: JobId) -> JobState | None:
         """The state of a job that is not over yet."""
@@ -116,24 +92,38 @@ class Jobs:
             return await _stored(job.job_id, live, live.task)
         return await asyncio.shield(live.task)
 
-    async def fail_unfinished(self) -> int:
-        """At start-up: what a crash left behind becomes FAILED. Returns how many."""
-        count = 0
-        error = SessionAborted("the coordinator was restarted while the job was under way")
-        while unfinished := await self._floor.ledger.do(lambda store: store.unfinished_jobs()):
-            for record in unfinished:
-                await self._store_failure(record.job_id, error)
-            count += len(unfinished)
-        return count
+    async def recover(self) -> int:
+        """At start-up: what a crash left behind is asked of the parties, and becomes DONE or FAILED. Returns how many.
+
+        Does not wait for it: who asks for such a job meanwhile waits as for any other.
+        """
+        unfinished = await self._floor.ledger.do(lambda store: store.unfinished_jobs(MAX_UNFINISHED))
+        for record in unfinished:
+            live = self._live[record.job_id] = Live(record.request_digest)
+            live.stored.set()
+            live.task = self._owned.start(self._recovered(record), f"recover-{record.job_id[:4].hex()}")
+        return len(unfinished)
+
+    async def _recovered(self, record: JobRecord) -> coordinator_pb2.Job:
+        try:
+            async with self._recovering:
+                job, answer = await self._recovery.answer(record)
+            return await self._store_success(job, answer)
+        except MpcInferError as error:
+            _LOG.warning("a job was lost in a restart", job=record.job_id, code=error.code, reason=error.message)
+            return await self._store_failure(record.job_id, error)
+        finally:
+            del self._live[record.job_id]
+            await self._board.changed(record.job_id)
 
     async def _life(self, job: AcceptedJob, live: Live) -> coordinator_pb2.Job:
         try:
             ticket = self._floor.lanes.enter(job.request.owner)
             try:
-                known = await self._take_on(job)
+                known = await self._take_on(job, live.session_id)
                 live.stored.set()
                 if known is not None:
-                    return answer_of(known)
+                    return complete(answer_of(known))
                 return await self._first_life(job, live, ticket)
             finally:
                 self._floor.lanes.leave(ticket)
@@ -142,14 +132,17 @@ class Jobs:
             await self._board.changed(job.job_id)
             self._floor.keeper.wake()
 
-    async def _take_on(self, job: AcceptedJob) -> JobRecord | None:
-        """Store the job. While the chain cannot be read only known jobs pass: a new one may be sent again later."""
+    async def _take_on(self, job: AcceptedJob, session_id: SessionId) -> JobRecord | None:
+        """Store the job. After its deadline, and while the chain cannot be read, only a known job passes."""
+        floor = self._floor
         try:
-            await self._floor.head.block_for(job.request.model_hash, job.request.owner)
-        except ChainUnavailable:
-            if not await self._floor.ledger.do(lambda store: _is_known(store, job.job_id)):
+            check_deadline(job.request, floor.clock.now_ms())
+            await floor.head.block_for(job.request.model_hash, job.request.owner)
+        except MpcInferError:
+            if not await floor.ledger.do(lambda store: _is_known(store, job.job_id)):
                 raise
-        return await self._floor.ledger.do(lambda store: store.add_job(_new(job, self._floor.clock)))
+        new = _new(job, session_id, floor.clock)
+        return await floor.ledger.do(lambda store: store.add_job(new))
 
     async def _first_life(self, job: AcceptedJob, live: Live, ticket: Ticket) -> coordinator_pb2.Job:
         try:
@@ -159,7 +152,7 @@ class Jobs:
             _LOG.info("failed", job=job.job_id, code=error.code, reason=error.message, party=error.party)
             return await self._store_failure(job.job_id, error)
         except asyncio.CancelledError:
-            # The coordinator stops. The store says ACCEPTED; the next start makes it FAILED.
+            # The coordinator stops. The store says ACCEPTED; the next start asks the parties for it.
             raise
         except Exception as error:
             _LOG.error("a job failed by a defect", exception=error, job=job.job_id)
@@ -168,22 +161,42 @@ class Jobs:
 
     async def _run(self, job: AcceptedJob, live: Live, ticket: Ticket) -> coordinator_pb2.Job:
         floor, shape = self._floor, Shape(job.request.model_hash, job.request.rows)
-        async with floor.lanes.lane(ticket, self._time_left(job)) as lane:
-            block = await floor.head.block_for(job.request.model_hash, job.request.owner)
+        async with self._lane(job, ticket) as lane:
+            block = await self._block(job)
             live.state = move(live.state, JobState.RUNNING)
             await self._board.changed(job.job_id)
             run = Run(
                 job=job,
-                session_id=SessionId(secrets.token_bytes(16)),
+                session_id=live.session_id,
                 lane=lane,
                 material_id=await floor.keeper.material(lane, shape, self._time_left(job) / 2),
                 registry_block=block,
-                timeout_s=_cutoff(self._time_left(job)),
+                timeout_s=self._time_left(job),
             )
             answer = await self._session(run)
         floor.head.worked(job.request.model_hash, job.request.owner)
         floor.stock.used(shape)
         return await self._store_success(job, answer)
+
+    @asynccontextmanager
+    async def _lane(self, job: AcceptedJob, ticket: Ticket) -> AsyncIterator[int]:
+        left_s = self._time_left(job)
+        async with AsyncExitStack() as stack:
+            try:
+                lane = await stack.enter_async_context(
+                    self._floor.lanes.lane(ticket, left_s, min(PATIENCE_S, left_s / 4))
+                )
+            except DeadlineExpired as error:
+                error.party = self._floor.keeper.suspect
+                raise
+            yield lane
+
+    async def _block(self, job: AcceptedJob) -> int:
+        try:
+            async with asyncio.timeout(self._time_left(job)):
+                return await self._floor.head.block_for(job.request.model_hash, job.request.owner)
+        except TimeoutError as error:
+            raise DeadlineExpired("the deadline passed while the chain's head was read") from error
 
     async def _session(self, run: Run) -> coordinator_pb2.Job:
         try:
@@ -194,10 +207,11 @@ class Jobs:
         return collect(run, answers, self._floor.members, self._rules.domain)
 
     def _time_left(self, job: AcceptedJob) -> float:
+        """Seconds until the job must be over, so that its end is stored by its deadline."""
         left = (job.request.deadline - self._floor.clock.now_ms()) / 1000
         if left <= 0:
             raise DeadlineExpired("the deadline passed before the job could run", remedy="give the job more time")
-        return min(left, self._longest_s)
+        return min(left - min(MARGIN_S, left / 40), self._longest_s)
 
     async def _store_success(self, job: AcceptedJob, answer: coordinator_pb2.Job) -> coordinator_pb2.Job:
         digest = Receipt.from_words(answer.receipt.receipt).digest(self._rules.domain)
@@ -215,28 +229,6 @@ class Jobs:
         return coordinator_pb2.Job(job_id=job_id, state=coordinator_pb2.JOB_STATE_FAILED, problem=problem)
 
 
-def answer_of(record: JobRecord, live: JobState | None = None) -> coordinator_pb2.Job:
-    """A stored job as its owner sees it.
-
-    Args:
-        record: the job.
-        live: its state in memory, where that is further than the stored one.
-    """
-    state = record.state if live is None or record.state >= JobState.DONE else live
-    job = state_message(record.job_id, state)
-    if record.result is not None:
-        job = coordinator_pb2.Job.FromString(record.result)
-        job.MergeFrom(state_message(record.job_id, state))
-    if record.problem is not None:
-        job.problem.CopyFrom(common_pb2.Problem.FromString(record.problem))
-    return job
-
-
-def state_message(job_id: JobId, state: JobState) -> coordinator_pb2.Job:
-    """A job's state alone."""
-    return coordinator_pb2.Job(job_id=job_id, state=f"JOB_STATE_{state.name}")
-
-
 def _is_known(store: CoordinatorStore, job_id: JobId) -> bool:
     try:
         store.job(job_id)
@@ -245,19 +237,15 @@ def _is_known(store: CoordinatorStore, job_id: JobId) -> bool:
     return True
 
 
-def _new(job: AcceptedJob, clock: Clock) -> NewJob:
+def _new(job: AcceptedJob, session_id: SessionId, clock: Clock) -> NewJob:
     return NewJob(
         job_id=job.job_id,
         owner=job.request.owner,
         model_hash=job.request.model_hash,
         request_digest=job.submission,
-        request=job.message.job_request,
+        request=memo(job, session_id),
         created_ms=clock.now_ms(),
     )
-
-
-def _cutoff(left_s: float) -> float:
-    return left_s - min(LAST_WORDS_S, left_s / 20)
 
 
 async def _stored(job_id: JobId, live: Live, task: "asyncio.Task[coordinator_pb2.Job]") -> coordinator_pb2.Job:

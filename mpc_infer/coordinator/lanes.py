@@ -12,10 +12,11 @@ from mpc_infer.ids import Address
 
 @dataclass
 class Ticket:
-    """A place in the queue; `lane` is set when it is called."""
+    """A place in the queue; `lane` is set when it is called. `wanted` is set when a job wants it to make way."""
 
     owner: Address
     lane: "asyncio.Future[int]" = field(repr=False)
+    wanted: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
 
 class LanePool:
@@ -26,6 +27,7 @@ class LanePool:
         self._max_waiting = max_waiting
         self._waiting: dict[Address, deque[Ticket]] = {}
         self._count = 0
+        self._background: list[Ticket] = []
 
     @property
     def waiting(self) -> int:
@@ -61,15 +63,22 @@ class LanePool:
             ticket.lane.cancel()
 
     @asynccontextmanager
-    async def lane(self, ticket: Ticket, timeout_s: float) -> AsyncIterator[int]:
+    async def lane(self, ticket: Ticket, timeout_s: float, patience_s: float = 0.0) -> AsyncIterator[int]:
         """Wait for the ticket's lane and hold it.
+
+        Args:
+            ticket: from `enter`.
+            timeout_s: longest wait.
+            patience_s: what holds a lane in the background is let go on for so long, then told to make way.
 
         Raises:
             DeadlineExpired: no lane became free in time.
         """
         try:
-            done, _ = await asyncio.wait({ticket.lane}, timeout=max(timeout_s, 0.0))
-            if not done:
+            if not await _called(ticket, min(patience_s, timeout_s)):
+                self._ask_for_way()
+                await _called(ticket, timeout_s - patience_s)
+            if not ticket.lane.done():
                 raise DeadlineExpired("the deadline passed while the job waited for a free lane")
             yield ticket.lane.result()
         finally:
@@ -82,7 +91,15 @@ class LanePool:
         self._free.remove(lane)
         ticket = Ticket(Address(""), asyncio.get_running_loop().create_future())
         ticket.lane.set_result(lane)
+        self._background.append(ticket)
         return ticket
+
+    def _ask_for_way(self) -> None:
+        """Every job that waits too long asks one of those who hold a lane in the background."""
+        for ticket in self._background:
+            if not ticket.wanted.is_set():
+                ticket.wanted.set()
+                return
 
     def _give_back(self, ticket: Ticket) -> None:
         if ticket.lane.cancelled():
@@ -90,6 +107,8 @@ class LanePool:
         lane = ticket.lane.result()
         ticket.lane = asyncio.get_running_loop().create_future()
         ticket.lane.cancel()
+        if ticket in self._background:
+            self._background.remove(ticket)
         following = self._next()
         if following is None:
             self._free.append(lane)
@@ -106,3 +125,9 @@ class LanePool:
         if queue:  # behind the other owners
             self._waiting[owner] = queue
         return ticket
+
+
+async def _called(ticket: Ticket, timeout_s: float) -> bool:
+    if not ticket.lane.done():
+        await asyncio.wait({ticket.lane}, timeout=max(timeout_s, 0.0))
+    return ticket.lane.done()

@@ -3,14 +3,14 @@
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 
 from mpc_infer.clock import Clock
 from mpc_infer.coordinator.lanes import LanePool
-from mpc_infer.coordinator.parties import PartyDoor, on_all
-from mpc_infer.coordinator.session import abort_session
-from mpc_infer.errors import MpcInferError
+from mpc_infer.coordinator.parties import PartyDoor, drop, on_all
+from mpc_infer.coordinator.session import ABORT_S, abort_session
+from mpc_infer.errors import MpcInferError, SessionAborted
 from mpc_infer.ids import MaterialId, ModelHash, SessionId
 from mpc_infer.telemetry import Log
 from mpc_infer.v1 import party_pb2
@@ -26,8 +26,11 @@ MAX_BATCHES = 32
 MAX_PACES = 256
 REST_S = 5.0
 """How long nothing is prepared for a shape after that failed."""
+MAKE_WAY_S = 0.3
+"""How long a party has to answer the order to stop while a job waits for the lane."""
 DEFAULT_BYTES = 64 << 20
 NO_MATERIAL = MaterialId(b"")
+Answers = tuple[party_pb2.PrepareMaterialResponse, ...]
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,8 @@ class Pace:
 
 
 class Keeper:
-    """Fills the stock in the background. A job that comes meanwhile waits for at most one preparation."""
+    """Fills the stock in the background. A job that comes meanwhile waits for at most one preparation, and calls that
+    one off if it takes too long: a party that stands still must not keep jobs from a lane."""
 
     def __init__(
         self, parties: Sequence[PartyDoor], lanes: LanePool, stock: Stock, clock: Clock, timeout_s: float
@@ -150,6 +154,13 @@ class Keeper:
         self._timeout_s = timeout_s
         self._wake = asyncio.Event()
         self._paces: dict[Shape, Pace] = {}
+        self._suspect: tuple[float, int | None] = (0.0, None)
+
+    @property
+    def suspect(self) -> int | None:
+        """The party that lately kept material from being made, if one is known."""
+        until, party = self._suspect
+        return party if asyncio.get_running_loop().time() < until else None
 
     def wake(self) -> None:
         """A lane became idle."""
@@ -178,7 +189,7 @@ class Keeper:
         ready = self._stock.take(lane, shape)
         if ready or not self._stock.keeps(shape) or self._rests(shape):
             return ready
-        await self._prepare(lane, shape, min(timeout_s, self._timeout_s))
+        await self._prepare(lane, shape, min(timeout_s, self._timeout_s), asyncio.Event())
         return self._stock.take(lane, shape)
 
     async def _prepare_one(self, pairs: Sequence[tuple[int, Shape]]) -> bool:
@@ -186,30 +197,32 @@ class Keeper:
             ticket = None if self._rests(shape) else self._lanes.try_take(lane)
             if ticket is not None:
                 try:
-                    await self._prepare(lane, shape, self._timeout_s)
+                    await self._prepare(lane, shape, self._timeout_s, ticket.wanted)
                 finally:
                     self._lanes.leave(ticket)
                 return True
         return False
 
-    async def _prepare(self, lane: int, shape: Shape, timeout_s: float) -> None:
-        """Make material on a lane that is ours, and note how long it took, or that it failed."""
+    async def _prepare(self, lane: int, shape: Shape, timeout_s: float, wanted: asyncio.Event) -> None:
+        """Make material on a lane that is ours, and note how long it took, or that it failed.
+
+        Args:
+            wanted: when it is set, the making is called off: a job waits for the lane.
+        """
         loop, pace = asyncio.get_running_loop(), self._pace(shape)
         batches = max(1, min(pace.batches, self._stock.missing(lane, shape)))
         ids = [MaterialId(secrets.token_bytes(16)) for _ in range(batches)]
         began = loop.time()
         try:
-            answers = await self._ask(lane, shape, ids, timeout_s)
+            answers = await _unless(wanted, self._ask(lane, shape, ids, timeout_s))
         except MpcInferError as error:
             pace.resting_until = loop.time() + REST_S
-            await self._failed(lane, ids[0], error)
+            await self._failed(lane, ids[0], error, MAKE_WAY_S if wanted.is_set() else ABORT_S)
             return
         pace.took(batches, loop.time() - began)
         self._stock.add(lane, shape, ids, max(answer.material_bytes for answer in answers))
 
-    async def _ask(
-        self, lane: int, shape: Shape, ids: list[MaterialId], timeout_s: float
-    ) -> tuple[party_pb2.PrepareMaterialResponse, ...]:
+    async def _ask(self, lane: int, shape: Shape, ids: list[MaterialId], timeout_s: float) -> Answers:
         request = party_pb2.PrepareMaterialRequest(
             material_id=ids[0],
             further_ids=ids[1:],
@@ -220,11 +233,14 @@ class Keeper:
         )
         return await on_all(self._parties, lambda party: party.call("PrepareMaterial", request, timeout_s))
 
-    async def _failed(self, lane: int, material_id: MaterialId, error: MpcInferError) -> None:
+    async def _failed(self, lane: int, material_id: MaterialId, error: MpcInferError, abort_s: float) -> None:
         self._stock.drop_lane(lane)
         # The other parties may still wait for the one that failed: the lane must be free again everywhere.
-        await abort_session(self._parties, SessionId(material_id), "the preparation failed elsewhere")
-        _LOG.warning("no material could be prepared", reason=error.message, code=error.code, lane=lane)
+        reason = "the preparation was called off or failed elsewhere"
+        silent = await abort_session(self._parties, SessionId(material_id), reason, abort_s)
+        party = error.party if error.party is not None else min(silent, default=None)
+        self._suspect = (asyncio.get_running_loop().time() + REST_S, party)
+        _LOG.warning("no material could be prepared", reason=error.message, code=error.code, lane=lane, party=party)
 
     def _pace(self, shape: Shape) -> Pace:
         if len(self._paces) >= MAX_PACES and shape not in self._paces:
@@ -234,3 +250,19 @@ class Keeper:
     def _rests(self, shape: Shape) -> bool:
         pace = self._paces.get(shape)
         return pace is not None and pace.resting_until > asyncio.get_running_loop().time()
+
+
+async def _unless(wanted: asyncio.Event, asking: Coroutine[None, None, Answers]) -> Answers:
+    """The parties' answers, unless the lane is wanted before they are there.
+
+    Raises:
+        SessionAborted: it is.
+    """
+    answers, way = asyncio.ensure_future(asking), asyncio.ensure_future(wanted.wait())
+    try:
+        await asyncio.wait({answers, way}, return_when=asyncio.FIRST_COMPLETED)
+        if answers.done():
+            return answers.result()
+        raise SessionAborted("a job waits for the lane, and the parties have not made the material yet")
+    finally:
+        await drop([answers, way])

@@ -49,7 +49,7 @@ class GrpcParty:
     def __init__(self, party: PartySection, credentials: TlsCredentials, max_bytes: int) -> None:
         self._index = party.index
         self._address = party.identity
-        self._channel = open_channel(party.target, credentials, peer=self._address, max_bytes=max_bytes)
+        self._channel = open_channel(party.target, credentials, peer=self._address, role="party", max_bytes=max_bytes)
         self._stub: Any = party_pb2_grpc.PartyServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     @property
@@ -121,12 +121,16 @@ async def drop(tasks: "Sequence[asyncio.Future[Any]]") -> None:
 
 
 class Directory:
-    """What the parties say about themselves, asked once per party and kept."""
+    """What the parties say about themselves, asked once per party and kept until its connection is lost."""
 
     def __init__(self, parties: Sequence[PartyDoor], party_set: PartySetId) -> None:
         self._parties = parties
         self._party_set = party_set
         self._known: dict[int, common_pb2.PartyInfo] = {}
+
+    def forget(self, index: int) -> None:
+        """Ask a party again next time."""
+        self._known.pop(index, None)
 
     async def infos(self) -> list[common_pb2.PartyInfo]:
         """Every party's address and sealing keys, in order.
@@ -135,10 +139,12 @@ class Directory:
             Unavailable: a party that was never reached does not answer.
             PartySetMismatch: a party belongs to another set, or is not who it should be.
         """
-        missing = [party for party in self._parties if party.index not in self._known]
-        for info in await on_all(missing, self._ask) if missing else ():
-            self._known[info.index] = info
-        return [self._known[party.index] for party in self._parties]
+        before = dict(self._known)
+        missing = [party for party in self._parties if party.index not in before]
+        asked = {info.index: info for info in (await on_all(missing, self._ask) if missing else ())}
+        known = {**before, **asked}
+        self._known.update(asked)
+        return [known[party.index] for party in self._parties]
 
     async def _ask(self, party: PartyDoor) -> common_pb2.PartyInfo:
         answer: party_pb2.GetInfoResponse = await party.call("GetInfo", party_pb2.GetInfoRequest(), INFO_TIMEOUT_S)

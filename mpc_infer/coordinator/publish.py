@@ -76,7 +76,7 @@ class Publisher:
 
     async def _install(self, message: coordinator_pb2.PublishModelRequest, manifest: Manifest) -> list[bytes]:
         answers = await on_all(self.parties, lambda party: self._install_at(party, message))
-        digest = ModelHolding(manifest.hash, self.party_set).digest(self.domain)
+        digest = ModelHolding(manifest.hash, self.party_set, manifest.owner).digest(self.domain)
         for party, answer in zip(self.parties, answers, strict=True):
             _check_holding(party, answer.holding, digest)
         return [answer.holding.signature for answer in answers]

@@ -12,21 +12,23 @@ from mpc_infer.clock import Clock, SystemClock
 from mpc_infer.coordinator.accept import Rules
 from mpc_infer.coordinator.anchoring import Anchoring, AnchoringRules
 from mpc_infer.coordinator.board import Board
-from mpc_infer.coordinator.config import ChainSection, CoordinatorConfig
+from mpc_infer.coordinator.config import CoordinatorConfig
+from mpc_infer.coordinator.floor import Floor
 from mpc_infer.coordinator.head import Head
-from mpc_infer.coordinator.jobs import Floor, Jobs
+from mpc_infer.coordinator.jobs import Jobs
 from mpc_infer.coordinator.lanes import LanePool
 from mpc_infer.coordinator.ledger import Ledger
 from mpc_infer.coordinator.material import Keeper, Stock
 from mpc_infer.coordinator.parties import Directory, PartyDoor, open_parties
+from mpc_infer.coordinator.pruning import pruning
 from mpc_infer.coordinator.publish import Publisher
+from mpc_infer.coordinator.recheck import Recheck
 from mpc_infer.coordinator.service import CoordinatorService
 from mpc_infer.coordinator.servicer import CoordinatorServicer
 from mpc_infer.coordinator.tasks import Owned
-from mpc_infer.encoding import address_bytes, to_address
 from mpc_infer.errors import ChainError, ConfigError
 from mpc_infer.identity.keystore import Keystore
-from mpc_infer.ids import Address
+from mpc_infer.rpc.background import Background
 from mpc_infer.rpc.policy import Policy
 from mpc_infer.rpc.server import Service, build_server, serve_until_signal
 from mpc_infer.rpc.settings import split_host_port
@@ -46,14 +48,19 @@ async def serve(config: CoordinatorConfig, stop: asyncio.Event | None = None) ->
         ConfigError: the port cannot be had, or the chain knows another party set.
         StoreError: the keystore or the database cannot be used.
         ChainError: the chain does not answer.
+        InternalError: a background task failed.
     """
     keystore = Keystore(config.coordinator.keystore)
     chain = RegistryWriter(
-        config.chain.rpc_url, contracts_of(config.chain), keystore.signer, timeout_s=config.chain.timeout_s
+        config.chain.rpc_url,
+        ContractAddresses(*config.chain.contracts),
+        keystore.signer,
+        timeout_s=config.chain.timeout_s,
     )
     parties = open_parties(config, keystore.tls)
     host, port = split_host_port(config.coordinator.listen)
-    async with running(config, chain, parties, keystore.storage_key) as service:
+    background = Background()
+    async with running(config, chain, parties, keystore.storage_key, background=background) as service:
         servicer = CoordinatorServicer(service)
         register = partial(coordinator_pb2_grpc.add_CoordinatorServiceServicer_to_server, servicer)
         server = build_server(
@@ -64,13 +71,8 @@ async def serve(config: CoordinatorConfig, stop: asyncio.Event | None = None) ->
             port=port,
             max_bytes=config.limits.max_message_bytes,
         )
-        await serve_until_signal(server, role="coordinator", grace_s=config.limits.grace_s, stop=stop)
-
-
-def contracts_of(chain: ChainSection) -> ContractAddresses:
-    """The contracts that a configuration names."""
-    texts = (chain.party_registry, chain.model_registry, chain.receipt_anchor)
-    return ContractAddresses(*(to_address(address_bytes(Address(text))) for text in texts))
+        grace_s = config.limits.grace_s
+        await serve_until_signal(server, role="coordinator", grace_s=grace_s, stop=stop, background=background)
 
 
 @asynccontextmanager
@@ -80,18 +82,28 @@ async def running(
     parties: Sequence[PartyDoor],
     storage_key: bytes,
     clock: Clock | None = None,
+    background: Background | None = None,
 ) -> AsyncIterator[CoordinatorService]:
     """A coordinator without its gRPC server, with its background tasks, until the block ends.
+
+    Args:
+        config: see mpc_infer.coordinator.config.
+        chain: the contracts, with the coordinator's key.
+        parties: in the party set's order.
+        storage_key: 32 bytes; results are encrypted with it.
+        clock: where the time comes from.
+        background: gets the tasks that run for ever; it tells when one has failed.
 
     Raises:
         ConfigError: the chain knows another party set than the configuration.
         ChainError: the chain does not answer.
     """
     await _check_party_set(config, chain)
-    ledger, owned = Ledger(config.coordinator.database, storage_key), Owned()
+    ledger, owned, background = Ledger(config.coordinator.database, storage_key), Owned(), background or Background()
     try:
-        yield await _start(config, chain, parties, ledger, owned, clock or SystemClock())
+        yield await _start(config, chain, parties, ledger, owned, background, clock or SystemClock())
     finally:
+        await background.close()
         await owned.close()
         for party in parties:
             await party.close()
@@ -104,6 +116,7 @@ async def _start(
     parties: Sequence[PartyDoor],
     ledger: Ledger,
     owned: Owned,
+    background: Background,
     clock: Clock,
 ) -> CoordinatorService:
     limits, party_set, board = config.limits, config.party_set, Board()
@@ -112,31 +125,44 @@ async def _start(
     stock = Stock(config.lanes, limits.stock, limits.shapes, limits.stock_bytes)
     keeper = Keeper(parties, lanes, stock, clock, limits.prepare_s)
     floor = Floor(parties, lanes, stock, keeper, head, ledger, clock)
-    batching = AnchoringRules(chain.receipt_domain, party_set, limits.anchor_max_size, limits.anchor_max_delay_s)
+    batching = AnchoringRules(
+        chain.receipt_domain, party_set, limits.anchor_max_size, limits.anchor_max_delay_s, config.chain.confirmations
+    )
     anchoring = Anchoring(ledger, parties, chain, batching, clock)
     rules = Rules(chain.receipt_domain, party_set, len(parties), limits.max_rows)
     jobs = Jobs(floor, rules, board, owned, longest_s=limits.job_s, receipt_stored=anchoring.added)
-    if abandoned := await jobs.fail_unfinished():
-        _LOG.warning("jobs that a crash left behind are now failed", jobs=abandoned)
+    if unfinished := await jobs.recover():
+        _LOG.warning("the parties are asked for jobs that a crash left behind", jobs=unfinished)
+
+    directory = Directory(parties, party_set)
 
     async def anchored(_: BatchRecord) -> None:
         await board.all_changed()
 
     for party in parties:
-        owned.start(party.watch(stock.drop_all), f"watch-{party.index}")
-    owned.start(head.poll(), "head")
-    owned.start(keeper.run(), "material")
-    owned.start(anchoring.run(anchored), "anchoring")
+        background.start(party.watch(partial(_lost, stock, directory, party.index)), f"watch-{party.index}")
+    background.start(head.poll(), "head")
+    background.start(keeper.run(), "material")
+    background.start(anchoring.run(anchored), "anchoring")
+    recheck = Recheck(ledger, chain, config.chain.recheck_s, anchoring.wake)
+    background.start(recheck.run(), "recheck")
+    background.start(pruning(ledger, clock, limits.keep_results_s), "pruning")
     return CoordinatorService(
         floor,
         rules,
         chain.addresses,
         jobs=jobs,
         board=board,
-        directory=Directory(parties, party_set),
+        directory=directory,
         publisher=Publisher(ledger, parties, chain.model_domain, party_set),
         watch_s=limits.watch_s,
     )
+
+
+def _lost(stock: Stock, directory: Directory, index: int) -> None:
+    """A party may have been restarted: it has no material any more, and perhaps other keys."""
+    stock.drop_all()
+    directory.forget(index)
 
 
 async def _check_party_set(config: CoordinatorConfig, chain: RegistryWriter) -> None:

@@ -5,21 +5,25 @@ from collections.abc import AsyncIterator
 
 from mpc_infer.chain.records import ContractAddresses
 from mpc_infer.coordinator.accept import Rules
-from mpc_infer.coordinator.anchoring import split_signatures
+from mpc_infer.coordinator.answers import answer_of, complete
 from mpc_infer.coordinator.board import Board
-from mpc_infer.coordinator.jobs import Floor, Jobs, answer_of
+from mpc_infer.coordinator.floor import Floor
+from mpc_infer.coordinator.jobs import Jobs
 from mpc_infer.coordinator.parties import Directory
 from mpc_infer.coordinator.publish import Publisher
+from mpc_infer.coordinator.signing import split_signatures
 from mpc_infer.coordinator.state import TERMINAL
 from mpc_infer.encoding import address_bytes
-from mpc_infer.errors import InvalidRequest, JobNotFound
+from mpc_infer.errors import InvalidRequest, JobNotFound, ModelNotFound
 from mpc_infer.evidence import merkle
-from mpc_infer.ids import Address, JobId
-from mpc_infer.rpc.messages import signature_to
-from mpc_infer.store import BatchRecord, BatchState, CoordinatorStore, JobRecord, ReceiptRecord
+from mpc_infer.ids import Address, JobId, ModelHash
+from mpc_infer.rpc.messages import DIGEST_BYTES, exactly, signature_to
+from mpc_infer.store import BatchRecord, BatchState, CoordinatorStore, JobRecord, ModelListing, ReceiptRecord
 from mpc_infer.v1 import common_pb2, coordinator_pb2
 
 MAX_NAME = 64
+MAX_MODELS = 10
+"""Models in one answer: a manifest and a graph have up to 5 MiB, a message 64 MiB."""
 JOB_ID_BYTES = 32
 
 
@@ -76,11 +80,16 @@ class CoordinatorService:
         """Install a model at every party; see Publisher.publish."""
         return await self._publisher.publish(message, caller)
 
-    async def models(self, name: str) -> coordinator_pb2.ListModelsResponse:
-        """The models that the parties hold; only versions of `name` if it is not empty."""
-        if len(name) > MAX_NAME:
+    async def models(self, request: coordinator_pb2.ListModelsRequest) -> coordinator_pb2.ListModelsResponse:
+        """The models that the parties hold, for every caller: manifests and graphs are not secret, only weights are.
+
+        Raises:
+            InvalidRequest: the name is too long, or a hash has not 32 bytes.
+            ModelNotFound: `after` names no model.
+        """
+        if len(request.name) > MAX_NAME:
             raise InvalidRequest(f"a model's name has at most {MAX_NAME} characters")
-        listed = await self._floor.ledger.do(lambda store: store.models(name))
+        listed = await self._floor.ledger.do(lambda store: _listed(store, request))
         summaries = (
             coordinator_pb2.ModelSummary(model_hash=each.model_hash, manifest=each.manifest, graph=each.graph)
             for each in listed
@@ -94,17 +103,16 @@ class CoordinatorService:
             Refused: the form, the sender or the deadline is wrong, or the id is taken. Nothing was stored.
             Unavailable: too many jobs wait. Nothing was stored.
         """
-        job = self._rules.accept(message, caller, self._floor.clock.now_ms())
+        job = self._rules.accept(message, caller)
         return await self._jobs.submit(job, detach=message.detach)
 
     async def job(self, job_id: bytes, caller: Address) -> coordinator_pb2.Job:
         """A job of the caller's.
 
         Raises:
-            JobNotFound: there is none with this id, or it is somebody else's.
+            JobNotFound: there is none with this id, or it is somebody else's, or its result is no longer kept.
         """
-        record = await self._owned(job_id, caller)
-        return answer_of(record, self._jobs.live_state(record.job_id))
+        return complete(await self._job(job_id, caller))
 
     async def watch(self, job_id: bytes, caller: Address) -> AsyncIterator[coordinator_pb2.Job]:
         """A job now and at every change, until it is over or the watch has lived its time.
@@ -116,7 +124,7 @@ class CoordinatorService:
         until, last = time.monotonic() + self._watch_s, None
         with self._board.watched(_job_id(job_id)) as bell:
             while await bell.wait(until - time.monotonic()):
-                job = await self.job(job_id, caller)
+                job = await self._job(job_id, caller)
                 if job.state != last:
                     last = job.state
                     yield job
@@ -133,6 +141,10 @@ class CoordinatorService:
         record = await self._owned(job_id, caller)
         return await self._floor.ledger.do(lambda store: self._read_receipt(store, record.job_id))
 
+    async def _job(self, job_id: bytes, caller: Address) -> coordinator_pb2.Job:
+        record = await self._owned(job_id, caller)
+        return answer_of(record, self._jobs.live_state(record.job_id))
+
     async def _owned(self, job_id: bytes, caller: Address) -> JobRecord:
         record = await self._floor.ledger.do(lambda store: store.job(_job_id(job_id)))
         if record.owner != caller:
@@ -144,9 +156,20 @@ class CoordinatorService:
         response = coordinator_pb2.GetReceiptResponse(receipt=common_pb2.SignedReceipt.FromString(record.signed))
         if record.batch_root is not None:
             batch = store.outbox.batch(record.batch_root)
-            if batch.state >= BatchState.SIGNED:
+            if batch.state in (BatchState.SIGNED, BatchState.ANCHORED):
                 response.inclusion.CopyFrom(_inclusion(record, batch, self._floor.members))
         return response
+
+
+def _listed(store: CoordinatorStore, request: coordinator_pb2.ListModelsRequest) -> list[ModelListing]:
+    if request.model_hash:
+        try:
+            found = store.model(ModelHash(exactly(request.model_hash, DIGEST_BYTES, "model_hash")))
+        except ModelNotFound:
+            return []
+        return [found] if request.name in ("", found.name) else []
+    after = store.model(ModelHash(exactly(request.after, DIGEST_BYTES, "after"))) if request.after else None
+    return store.models(request.name, limit=min(request.limit or MAX_MODELS, MAX_MODELS), after=after)
 
 
 def _job_id(job_id: bytes) -> JobId:

@@ -14,9 +14,12 @@ from mpc_infer.v1 import party_pb2
 
 _LOG = Log("coordinator.session")
 ABORT_S = 1.0
-"""How long a party has to answer the order to stop before it counts as silent."""
+"""How long a party has to answer the order to stop before it counts as silent, where the deadline leaves so much."""
 LAST_WORDS_S = 0.5
-"""How long the parties have after that to say what went wrong."""
+"""How long the parties have after that to say what went wrong, where the deadline leaves so much."""
+RESERVE_S = 0.5
+"""A session is given up so long before its time is up (or a twentieth of it, if that is shorter): stopping it and
+finding the fault take place within its time. Parties give up by themselves a little earlier still."""
 
 Call = asyncio.Task[party_pb2.RunJobResponse]
 
@@ -29,7 +32,7 @@ class Run:
         lane: index of the lane at every party.
         material_id: made ahead on that lane; empty: the session makes its own.
         registry_block: the block at which the parties read the registry.
-        timeout_s: seconds until the session is given up.
+        timeout_s: seconds until the session is over, the search for whose fault it was included.
     """
 
     job: AcceptedJob
@@ -60,40 +63,51 @@ async def run_session(parties: Sequence[PartyDoor], run: Run) -> tuple[party_pb2
 
     1. RunJob at every party at once;
     2. if all answer, done;
-    3. on the first failure, or when the time is up: AbortSession at all parties, wait shortly for what the others say,
-       and name the party at fault.
+    3. on the first failure, or when the time is nearly up: AbortSession at all parties, wait shortly for what the
+       others say, and name the party at fault. That, too, ends within the session's time.
 
     Raises:
         MpcInferError: a party refused, failed, or was silent; `party` says which where that is known.
     """
-    last_call_s = run.timeout_s + ABORT_S + LAST_WORDS_S
+    end, patience_s = asyncio.get_running_loop().time() + run.timeout_s, run.timeout_s - reserve(run.timeout_s)
     calls = [
-        asyncio.create_task(party.call("RunJob", run.request(party.index), last_call_s), name=f"run-{party.index}")
+        asyncio.create_task(party.call("RunJob", run.request(party.index), run.timeout_s), name=f"run-{party.index}")
         for party in parties
     ]
     try:
-        done, pending = await asyncio.wait(calls, timeout=run.timeout_s, return_when=asyncio.FIRST_EXCEPTION)
+        done, pending = await asyncio.wait(calls, timeout=patience_s, return_when=asyncio.FIRST_EXCEPTION)
         if not pending and not any(call.exception() for call in done):
             return tuple(call.result() for call in calls)
-        raise await _give_up(parties, calls, run.session_id)
+        raise await _give_up(parties, calls, run.session_id, end)
     finally:
         await drop(calls)
 
 
-async def _give_up(parties: Sequence[PartyDoor], calls: Sequence[Call], session_id: SessionId) -> MpcInferError:
+def reserve(timeout_s: float) -> float:
+    """What of a session's time is kept for ending it, in seconds."""
+    return min(RESERVE_S, timeout_s / 20)
+
+
+async def _give_up(
+    parties: Sequence[PartyDoor], calls: Sequence[Call], session_id: SessionId, end: float
+) -> MpcInferError:
+    """Stop a session by `end`, on the event loop's clock: half of what is left for the order, the rest to listen."""
+    loop = asyncio.get_running_loop()
     reason = next((str(_error(call)) for call in calls if _error(call) is not None), "the deadline has passed")
-    silent = await abort_session(parties, session_id, reason)
+    silent = await abort_session(parties, session_id, reason, min(ABORT_S, (end - loop.time()) / 2))
     if any(not call.done() for call in calls):
-        await asyncio.wait(calls, timeout=LAST_WORDS_S)
+        await asyncio.wait(calls, timeout=max(0.0, min(LAST_WORDS_S, end - loop.time())))
     errors = {index: error for index, call in enumerate(calls) if (error := _error(call)) is not None}
     return fault(errors, {index for index in silent if not calls[index].done()})
 
 
-async def abort_session(parties: Sequence[PartyDoor], session_id: SessionId, reason: str) -> frozenset[int]:
-    """Tell every party to end a session. Returns the indices of those that did not answer."""
+async def abort_session(
+    parties: Sequence[PartyDoor], session_id: SessionId, reason: str, timeout_s: float = ABORT_S
+) -> frozenset[int]:
+    """Tell every party to end a session. Returns the indices of those that did not answer in time."""
     request = party_pb2.AbortSessionRequest(session_id=session_id, reason=reason[:200])
     results = await asyncio.gather(
-        *(party.call("AbortSession", request, ABORT_S) for party in parties), return_exceptions=True
+        *(party.call("AbortSession", request, timeout_s) for party in parties), return_exceptions=True
     )
     silent = set()
     for party, result in zip(parties, results, strict=True):

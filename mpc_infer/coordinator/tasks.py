@@ -1,10 +1,11 @@
-"""Background work with an owner: started once, ended once, and never lost without a word."""
+"""Tasks of jobs: started once, ended once, and never lost without a word. What runs for ever is a rpc Background."""
 
 import asyncio
 import contextlib
 from collections.abc import Coroutine
 from typing import Any
 
+from mpc_infer.errors import InternalError, MpcInferError
 from mpc_infer.telemetry import Log
 
 _LOG = Log("coordinator.tasks")
@@ -17,7 +18,7 @@ class Owned:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def start(self, work: Coroutine[Any, Any, Any], name: str) -> "asyncio.Task[Any]":
-        """Start a task. If it fails and nobody awaits it, the log says so."""
+        """Start a task. Who awaits it hears its errors; a defect is logged in any case."""
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -34,5 +35,9 @@ class Owned:
 
     def _ended(self, task: "asyncio.Task[Any]") -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _LOG.debug("a task ended with an error", task=task.get_name(), error=type(error).__name__)
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if isinstance(error, MpcInferError) and not isinstance(error, InternalError):
+            _LOG.debug("a task ended with an error", task=task.get_name(), code=error.code)
+        else:
+            _LOG.error("a task failed by a defect", exception=error, task=task.get_name())

@@ -84,7 +84,8 @@ class Dealer:
             raise InvalidRequest(f"a material id has {MATERIAL_ID_BYTES} bytes, not {len(request.material_id)}")
         if len(request.plan) > self._limits.max_plan_bytes:
             raise MessageTooLarge(f"a plan of {len(request.plan)} bytes; the limit is {self._limits.max_plan_bytes}")
-        plan = Plan.from_bytes(request.plan, PlanLimits(correction_bytes=self._limits.max_correction_bytes))
+        limits = PlanLimits(correction_bytes=self._limits.max_correction_bytes, work=self._limits.max_work)
+        plan = Plan.from_bytes(request.plan, limits)
         if not plan.parties == len(request.seed_commitments) == len(request.sealed_seeds):
             raise InvalidRequest(f"the plan is for {plan.parties} parties; that many seeds and commitments are due")
         self._check_batches(request.batches, plan)
@@ -98,6 +99,9 @@ class Dealer:
         most = self._limits.max_correction_bytes
         if batches * plan.correction_bytes > most:
             raise MessageTooLarge(f"{batches} times {plan.correction_bytes} bytes of corrections; the limit is {most}")
+        work = sum(one.work for one in plan.requests)
+        if batches * work > self._limits.max_work:
+            raise MessageTooLarge(f"{batches} times {work} multiplications; the limit is {self._limits.max_work}")
 
 
 def _check_seeds(request: CorrectionsRequest, seeds: Sequence[bytes], length: int) -> None:

@@ -8,7 +8,6 @@ from mpc_infer.devnet.toml import Table
 from mpc_infer.devnet.topology import LOOPBACK, Topology
 from mpc_infer.ids import Address, PartySetId
 
-PREPARE_SECONDS = 4.0
 Document = Mapping[str, Table | list[Table]]
 
 
@@ -100,9 +99,7 @@ class Network:
             "party_set": self.party_set,
         }
         parties = [self._party_of_coordinator(index) for index in range(len(self.members.parties))]
-        # While material is made with a party that stands still, jobs wait for the lane: not longer than this.
-        limits: Table = {"prepare_s": PREPARE_SECONDS}
-        return {"coordinator": own, "parties": parties, "chain": self._chain(), "limits": limits}
+        return {"coordinator": own, "parties": parties, "chain": self._chain()}
 
     def client(self) -> Document:
         """Configuration of a client on this machine."""

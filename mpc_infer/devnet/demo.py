@@ -10,16 +10,23 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mpc_infer.chain.facts import ChainFacts
+from mpc_infer.chain.records import ContractAddresses
+from mpc_infer.chain.registry import Registry
 from mpc_infer.client import Client, InferenceResult
+from mpc_infer.client.config import ClientConfig
 from mpc_infer.devnet.devnet import Devnet
 from mpc_infer.devnet.init import DATA_OWNER, OWNER
 from mpc_infer.devnet.layout import Layout, private_directory
 from mpc_infer.devnet.report import AnchorRun, ModelRun, Report
+from mpc_infer.devnet.toml import write_private
 from mpc_infer.devnet.training import TRAINERS, TrainedModel
 from mpc_infer.errors import ReceiptInvalid
-from mpc_infer.evidence.receipt import Inclusion
+from mpc_infer.evidence.bundle import Bundle
+from mpc_infer.evidence.eip712 import engine_name
+from mpc_infer.evidence.facts_file import facts_to_json, record
+from mpc_infer.rpc.settings import checksummed
 
-ENGINES = ("crypten",)
 BATCH_ROWS = 64
 WARM_UP, SINGLE_ROWS = 3, 20
 DEADLINE_S = 60.0
@@ -34,7 +41,6 @@ class Settings:
     Attributes:
         directory: where the network's files go.
         chain: "auto", "anvil" or "eth-tester".
-        engine: what the parties run; there is one today.
         stay: keep the network running afterwards, until Ctrl-C.
     """
 
@@ -42,7 +48,6 @@ class Settings:
     parties: int = 3
     lanes: int = 1
     chain: str = "auto"
-    engine: str = ENGINES[0]
     stay: bool = False
 
 
@@ -97,13 +102,13 @@ def run_demo(settings: Settings, progress: Progress, show: Show) -> None:
     with Devnet(
         settings.directory, parties=settings.parties, lanes=settings.lanes, chain=settings.chain, progress=progress
     ) as net:
-        demonstrate(net, settings.engine, progress, show)
+        demonstrate(net, progress, show)
         if settings.stay:
             progress("the network runs; Ctrl-C ends it")
             net.watch()
 
 
-def demonstrate(net: Place, engine: str, progress: Progress, show: Show) -> None:
+def demonstrate(net: Place, progress: Progress, show: Show) -> None:
     """Publish two models on a network that runs, ask them, verify every receipt.
 
     Raises:
@@ -116,11 +121,30 @@ def demonstrate(net: Place, engine: str, progress: Progress, show: Show) -> None
             _ask(data_owner, each, progress)
         progress("waiting until every receipt is on the chain, and verifying each against it")
         receipts = private_directory(net.layout.receipts)
-        inclusions = [_verify(data_owner, each, receipts) for each in asked]
-        models = tuple(_summary(each, len(found)) for each, found in zip(asked, inclusions, strict=True))
-        anchors = _anchors([inclusion for found in inclusions for inclusion in found])
-        seconds = round(time.monotonic() - started, 1)
-        show(Report(len(asked[0].results[0].receipt.signatures), engine, seconds, models, anchors), net)
+        verified = [_verify(data_owner, each, receipts) for each in asked]
+        _write_facts(net, [bundle for found in verified for bundle in found])
+        show(_report(asked, verified, round(time.monotonic() - started, 1)), net)
+
+
+def _report(asked: Sequence[_Asked], verified: Sequence[Sequence[Bundle]], seconds: float) -> Report:
+    """Everything in it comes from answers and receipts, nothing from what was asked for."""
+    bundles = [bundle for found in verified for bundle in found]
+    engines = {engine_name(bundle.signed.receipt.engine) for bundle in bundles}
+    parties = {len(bundle.signed.signatures) for bundle in bundles}
+    if len(engines) != 1 or len(parties) != 1:
+        raise ReceiptInvalid(
+            f"receipts of one network say {len(engines)} engines and {len(parties)} numbers of parties"
+        )
+    models = tuple(_summary(each, len(found)) for each, found in zip(asked, verified, strict=True))
+    return Report(parties.pop(), engines.pop(), seconds, models, _anchors(bundles))
+
+
+def _write_facts(net: Place, bundles: Sequence[Bundle]) -> None:
+    """What the chain says about these receipts: a development chain ends with its network."""
+    chain = ClientConfig.load(net.client(DATA_OWNER)).chain
+    names = (chain.party_registry, chain.model_registry, chain.receipt_anchor)
+    registry = Registry(net.rpc_url, ContractAddresses(*(checksummed(name) for name in names)))
+    write_private(net.layout.facts_file, facts_to_json(record(bundles, ChainFacts(registry))).decode())
 
 
 def _publish(owner: Client, user: Client, train: Callable[[], TrainedModel], progress: Progress) -> _Asked:
@@ -129,7 +153,9 @@ def _publish(owner: Client, user: Client, train: Callable[[], TrainedModel], pro
     model = train()
     progress(f"publishing {model.name}: weights split, sealed to each party, version registered")
     version = 1 + max((manifest.version for manifest in owner.models(model.name)), default=0)
-    published = owner.publish(model.onnx, model.name, version, public=False, users=[user.address])
+    published = owner.publish(
+        model.onnx, model.name, version, public=False, users=[user.address], input_limit=model.input_limit
+    )
     return _Asked(model, published.model_hash)
 
 
@@ -157,16 +183,16 @@ def _ask(client: Client, asked: _Asked, progress: Progress) -> None:
             asked.singles.append(result)
 
 
-def _verify(client: Client, asked: _Asked, directory: Path) -> list[Inclusion]:
+def _verify(client: Client, asked: _Asked, directory: Path) -> list[Bundle]:
     """Wait for each receipt's anchor, keep its bundle (without the result), and verify it against the chain."""
     found = []
     for result in asked.results:
-        inclusion = client.wait_anchored(result)
+        client.wait_anchored(result)
         bundle = client.bundle(result, openings=False)
         bundle.save(directory / f"{asked.model.name}-{result.job_id.hex()[:12]}.json")
         if client.verify(bundle).receipt.job_id != result.job_id:
             raise ReceiptInvalid("the bundle is another job's")
-        found.append(inclusion)
+        found.append(bundle)
     return found
 
 
@@ -189,8 +215,9 @@ def _summary(asked: _Asked, verified: int) -> ModelRun:
     )
 
 
-def _anchors(inclusions: Sequence[Inclusion]) -> tuple[AnchorRun, ...]:
+def _anchors(bundles: Sequence[Bundle]) -> tuple[AnchorRun, ...]:
     """The transactions, in the order of their blocks; how many of our receipts each holds."""
+    inclusions = [bundle.inclusion for bundle in bundles if bundle.inclusion is not None]
     by_root = {inclusion.root: inclusion for inclusion in sorted(inclusions, key=lambda each: each.block)}
     counts = {root: sum(each.root == root for each in inclusions) for root in by_root}
     return tuple(

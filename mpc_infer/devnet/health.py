@@ -26,8 +26,9 @@ class Probe:
 
     def __init__(self, layout: Layout, network: Network, name: str) -> None:
         self._target, self._address = _place(network, name)
+        self._role = name if name in ("dealer", "coordinator") else "party"
         self._credentials = Keystore(layout.keystore("operator")).tls
 
     def __call__(self) -> bool:
         """True if the role says that it serves; False if it does not answer, or answers otherwise."""
-        return is_serving(self._target, self._credentials, peer=self._address)
+        return is_serving(self._target, self._credentials, peer=self._address, role=self._role)

@@ -21,6 +21,11 @@ class Layout:
         return self.root / "receipts"
 
     @property
+    def facts_file(self) -> Path:
+        """What the chain said about these receipts, to verify them when it runs no more."""
+        return self.root / "facts.json"
+
+    @property
     def network_file(self) -> Path:
         """What was made here: sizes, addresses, endpoints."""
         return self.root / "network.json"

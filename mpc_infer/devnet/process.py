@@ -6,37 +6,19 @@ each child when the supervisor dies without a chance to do either (Linux: PR_SET
 """
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mpc_infer.errors import InternalError, Unavailable
+from mpc_infer.process import die_with_parent
 
-_PR_SET_PDEATHSIG = 1
 STOP_SECONDS = 8.0
 TAIL_LINES = 15
 TAIL_BYTES = 16_384
-
-
-def die_with_parent() -> Callable[[], None] | None:
-    """What a child runs between fork and exec: ask the kernel to be killed when its parent dies. Linux only."""
-    if not sys.platform.startswith("linux"):
-        return None
-    # Loaded here, before the fork: a child of a threaded process may do next to nothing.
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    parent = os.getpid()
-
-    def bind() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return bind
 
 
 class RoleProcess:

@@ -74,7 +74,7 @@ _COLUMNS: tuple[tuple[str, str], ...] = (
 
 
 def print_report(report: Report) -> None:
-    """Two tables on stdout: the models, and the transactions that anchored their receipts."""
+    """On stdout, in 80 columns: a table of the models, and the transactions that anchored their receipts."""
     from rich.console import Console
     from rich.table import Table
 
@@ -86,11 +86,8 @@ def print_report(report: Report) -> None:
     for label, form in _COLUMNS:
         models.add_row(label, *(form.format(**asdict(run)) for run in report.models))
     console.print(models)
-    anchors = Table(title="Anchored on the chain", title_justify="left")
-    anchors.add_column("receipts", justify="right", min_width=8)
-    anchors.add_column("gas", justify="right", min_width=7)
-    # The one column that may be cut on a narrow terminal; --json has it in full.
-    anchors.add_column("transaction", no_wrap=True, overflow="ellipsis")
+    # Without a frame, so that a whole transaction hash fits into 80 columns, and can be copied.
+    console.print("Anchored on the chain: receipts, gas and transaction", style="italic")
     for anchor in report.anchors:
-        anchors.add_row(str(anchor.receipts), f"{anchor.gas:,}", anchor.tx)
-    console.print(anchors)
+        line = f"{anchor.receipts:>3} {anchor.gas:>9,} {anchor.tx}"
+        console.print(line, soft_wrap=True, highlight=False)

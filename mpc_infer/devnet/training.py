@@ -1,5 +1,6 @@
 """The demo's two models, trained here on data that scikit-learn carries along."""
 
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ class TrainedModel:
         rows: held-out inputs, float32 [n, features].
         labels: their classes, int [n].
         layers: the weights, to compute the plain result with.
+        input_limit: what it is published with: twice what the training data reach, as a power of two.
     """
 
     name: str
@@ -32,6 +34,7 @@ class TrainedModel:
     rows: NDArray[np.float32]
     labels: NDArray[np.int64]
     layers: tuple[Layer, ...]
+    input_limit: int
 
     def plain(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
         """Logits in float64, without any privacy: what the private result is compared with."""
@@ -53,6 +56,10 @@ def _as_exported(weights: NDArray[np.float64], bias: NDArray[np.float64]) -> Lay
     return weights.astype(np.float32).astype(np.float64), bias.astype(np.float32).astype(np.float64)
 
 
+def _input_limit(train: NDArray[np.float64]) -> int:
+    return 1 << max(0, math.ceil(math.log2(2 * float(np.abs(train).max()))))
+
+
 def breast_cancer() -> TrainedModel:
     """Logistic regression on 30 standardised features: benign or malignant."""
     from sklearn.datasets import load_breast_cancer
@@ -65,11 +72,12 @@ def breast_cancer() -> TrainedModel:
         data, labels, test_size=HELD_OUT, random_state=SEED, stratify=labels
     )
     scaler = StandardScaler().fit(train)
-    fitted = LogisticRegression(max_iter=1000).fit(scaler.transform(train), train_labels)
+    scaled = scaler.transform(train)
+    fitted = LogisticRegression(max_iter=1000).fit(scaled, train_labels)
     layers = (_as_exported(fitted.coef_.T, fitted.intercept_),)
     rows = scaler.transform(test).astype(np.float32)
     onnx = dense_onnx(layers, "breast-cancer")
-    return TrainedModel("breast-cancer", "logistic, 30-1", onnx, rows, test_labels, layers)
+    return TrainedModel("breast-cancer", "logistic, 30-1", onnx, rows, test_labels, layers, _input_limit(scaled))
 
 
 def digits() -> TrainedModel:
@@ -88,7 +96,8 @@ def digits() -> TrainedModel:
         fitted = MLPClassifier((64, 32), max_iter=80, random_state=SEED).fit(train, train_labels)
     layers = tuple(_as_exported(w, b) for w, b in zip(fitted.coefs_, fitted.intercepts_, strict=True))
     onnx = dense_onnx(layers, "digits")
-    return TrainedModel("digits", "ReLU, 64-64-32-10", onnx, test.astype(np.float32), test_labels, layers)
+    rows = test.astype(np.float32)
+    return TrainedModel("digits", "ReLU, 64-64-32-10", onnx, rows, test_labels, layers, _input_limit(train))
 
 
 TRAINERS: tuple[Callable[[], TrainedModel], ...] = (breast_cancer, digits)

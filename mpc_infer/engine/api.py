@@ -1,7 +1,7 @@
 """What an engine is: a way to evaluate a graph on shares."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -28,7 +28,7 @@ class Outcome:
         bytes_sent: bytes of frames sent by this party.
     """
 
-    outputs: dict[str, NDArray[np.uint64]]
+    outputs: dict[str, NDArray[np.uint64]] = field(repr=False)
     transcript: bytes
     rounds: int
     bytes_sent: int
@@ -43,6 +43,11 @@ class OpenedModel(Protocol):
 
 
 Model = Shares | OpenedModel
+
+
+def seed_of(model: Model) -> bytes:
+    """What goes to the dealer of a model; nothing for engines that mask no models."""
+    return b"" if isinstance(model, Mapping) else model.seed
 
 
 class Engine(Protocol):

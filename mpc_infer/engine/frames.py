@@ -1,4 +1,4 @@
-"""The frames that parties send each other (docs/protocol.md, "Between parties").
+"""The frames that parties send each other.
 
 A frame is a header of 64 bytes, little endian, and a payload::
 

@@ -1,7 +1,7 @@
 """The link between parties: one TLS 1.3 socket per pair of parties and lane, mutually authenticated.
 
 One thread, one writer per socket, non-blocking sends and receives in one poll loop: two parties that send large frames
-to each other at the same time cannot block one another. A round trip of a small frame takes about 110 us on loopback.
+to each other at the same time cannot block one another.
 """
 
 import select

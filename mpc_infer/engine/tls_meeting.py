@@ -130,7 +130,7 @@ class Meeting:
     def _dial_peer(self, peer: int, now: float) -> None:
         del self._dial_at[peer]
         try:
-            hostname = identity_host(self.addresses[peer])
+            hostname = identity_host(self.addresses[peer], "party")
             self._greetings.append(Greeting.dial(self.targets[peer], self.client, peer, hostname))
         except OSError:
             self._dial_at[peer] = now + REDIAL_SECONDS

@@ -132,12 +132,13 @@ class ModelPublication(TypedStruct):
 
 @dataclass(frozen=True)
 class ModelHolding(TypedStruct):
-    """A party's word that it holds its share of a model."""
+    """A party's word that it holds its share of a model, which its ``owner`` published (the manifest's)."""
 
-    TYPE: ClassVar[str] = "ModelHolding(bytes32 modelHash,bytes32 partySet)"
+    TYPE: ClassVar[str] = "ModelHolding(bytes32 modelHash,bytes32 partySet,address owner)"
 
     model_hash: ModelHash
     party_set: PartySetId
+    owner: Address
 
 
 def engine_word(name: str) -> bytes:

@@ -29,7 +29,7 @@ class SignedRequest:
 class ShareOpening:
     """A salt and the canonical bytes of a share. Whoever has all parties' openings has the value."""
 
-    salt: bytes
+    salt: bytes = field(repr=False)
     share: bytes = field(repr=False)
 
 

@@ -5,7 +5,7 @@ lowering to the graph (:mod:`mpc_infer.graph.lowering`). A file comes from outsi
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ class ImportedModel:
     """A graph and the values of its weights (float64, finite, by name)."""
 
     graph: Graph
-    weights: dict[str, NDArray[np.float64]]
+    weights: dict[str, NDArray[np.float64]] = field(repr=False)
 
 
 def import_onnx(source: bytes | Path, *, max_bytes: int = MAX_ONNX_BYTES) -> ImportedModel:

@@ -1,7 +1,7 @@
 """What is read of an ONNX file, in plain Python: no ONNX type leaves the module that imports onnx."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ class RawNode:
     op: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    attributes: Mapping[str, AttributeValue]
+    attributes: Mapping[str, AttributeValue] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,6 @@ class RawModel:
 
     inputs: Mapping[str, Shape]
     outputs: tuple[str, ...]
-    constants: Mapping[str, NDArray[np.generic]]
+    constants: Mapping[str, NDArray[np.generic]] = field(repr=False)
     nodes: tuple[RawNode, ...]
     one_row: bool

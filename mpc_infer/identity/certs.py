@@ -1,4 +1,4 @@
-"""X.509 certificates that carry an identity: its address as a DNS name, its role as a URN."""
+"""X.509 certificates that carry an identity: its address and role as a DNS name, its role as a URN too."""
 
 import datetime
 import ipaddress
@@ -41,9 +41,13 @@ class Peer:
     role: Role
 
 
-def identity_host(address: Address) -> str:
-    """The DNS name under which an identity's certificate is checked: ``<40 hex digits>.mpc-infer.internal``."""
-    return f"{address_bytes(address).hex()}.{DOMAIN}"
+def identity_host(address: Address, role: str) -> str:
+    """The DNS name under which a certificate is checked: ``<40 hex digits>.<role>.mpc-infer.internal``.
+
+    The role is part of it because the dialling side of gRPC checks names only: the certificate that makes somebody a
+    client must not let them stand in for a party, not even for one of the same address.
+    """
+    return f"{address_bytes(address).hex()}.{role}.{DOMAIN}"
 
 
 class CertificateAuthority:
@@ -92,7 +96,7 @@ class CertificateAuthority:
         """A certificate for an identity, for both ends of TLS, with a fresh P-256 key.
 
         Args:
-            address: the identity; it becomes the first DNS name.
+            address: the identity; with the role it becomes the first DNS name.
             role: one of ``Role``.
             hosts: further DNS names or IP addresses at which the holder is reached.
             days: how long it is valid.
@@ -126,7 +130,7 @@ def peer_identity(certificate: bytes) -> Peer:
         certificate: DER or PEM, at most 16 KiB.
 
     Raises:
-        NotAuthenticated: not a certificate, or not exactly one identity and one known role in it.
+        NotAuthenticated: not a certificate, or not exactly one identity and one known role in it, in name and URN.
     """
     names = _alternative_names(_load(certificate))
     # In any case, as TLS compares them: a second identity in other letters is one too many.
@@ -134,11 +138,14 @@ def peer_identity(certificate: bytes) -> Peer:
     roles = [uri for uri in names.get_values_for_type(x509.UniformResourceIdentifier) if uri.startswith(ROLE_PREFIX)]
     if len(hosts) != 1 or len(roles) != 1:
         raise NotAuthenticated("the peer's certificate does not name exactly one identity and one role")
+    digits, _, named = hosts[0].removesuffix(f".{DOMAIN}").partition(".")
     try:
-        address = to_address(address_bytes(Address("0x" + hosts[0].removesuffix(f".{DOMAIN}"))))
-        return Peer(address, Role(roles[0].removeprefix(ROLE_PREFIX)))
+        peer = Peer(to_address(address_bytes(Address("0x" + digits))), Role(roles[0].removeprefix(ROLE_PREFIX)))
     except (InvalidRequest, ValueError) as error:
         raise NotAuthenticated("the peer's certificate names an identity or role that is not one") from error
+    if named != peer.role:
+        raise NotAuthenticated("the peer's certificate names one role as a host and another one as a URN")
+    return peer
 
 
 def tls_key_hash(certificate: bytes) -> bytes:
@@ -170,7 +177,7 @@ def _names(address: Address, role: str, hosts: Sequence[str]) -> list[x509.Gener
     if role not in list(Role):
         raise InvalidInput(f"{role!r} is not a role", remedy=f"use one of {', '.join(Role)}")
     uri = x509.UniformResourceIdentifier(ROLE_PREFIX + role)
-    return [x509.DNSName(identity_host(address)), uri, *(_host_name(host) for host in hosts)]
+    return [x509.DNSName(identity_host(address, role)), uri, *(_host_name(host) for host in hosts)]
 
 
 def _host_name(host: str) -> x509.GeneralName:

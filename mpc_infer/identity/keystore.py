@@ -8,6 +8,7 @@ from mpc_infer.errors import InvalidInput, InvalidRequest, StoreError
 from mpc_infer.identity.signer import Signer
 from mpc_infer.identity.tls import TlsCredentials
 from mpc_infer.ids import Address
+from mpc_infer.process import protect_memory
 from mpc_infer.sharing.sealing import SealingKey, SealingKeys, Suite
 
 STORAGE_KEY_BYTES = 32
@@ -21,7 +22,8 @@ class Keystore:
     """An identity's secrets, read from files that only their owner may read.
 
     Files: ``identity.key`` (32 bytes), ``sealing-<suite>.key``, ``storage.key`` (32 bytes), ``ca.pem``, ``tls.pem``,
-    ``tls.key``. They are not encrypted: put the directory on an encrypted disk.
+    ``tls.key``. They are not encrypted: put the directory on an encrypted disk. A process that reads a keystore leaves
+    no core dump from then on, whatever it is (see mpc_infer.process).
 
     Args:
         directory: where they lie.
@@ -31,6 +33,7 @@ class Keystore:
     """
 
     def __init__(self, directory: Path | str) -> None:
+        protect_memory()
         self._directory = Path(directory)
         try:
             self.signer = Signer.from_key_bytes(self._read(_SIGNER))

@@ -40,7 +40,7 @@ def server_context(credentials: TlsCredentials) -> ssl.SSLContext:
 
 
 def client_context(credentials: TlsCredentials) -> ssl.SSLContext:
-    """A context for the dialling side: TLS 1.3 only. Pass ``server_hostname=identity_host(address)`` when wrapping.
+    """A context for the dialling side: TLS 1.3 only. Wrap with ``server_hostname=identity_host(address, role)``.
 
     Raises:
         ConfigError: the certificates or the key cannot be used.

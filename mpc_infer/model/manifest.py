@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -11,13 +11,13 @@ from mpc_infer.errors import CorruptModel, InvalidInput, InvalidRequest
 from mpc_infer.graph.ir import Graph, TensorSpec
 from mpc_infer.graph.wire import check_fields, parse_canonical, read_specs
 from mpc_infer.ids import Address, ModelHash, PartySetId
+from mpc_infer.sharing.fixed import LIMIT
 
 SCHEMA = "mpc-infer/manifest/v1"
 MAX_MANIFEST_BYTES = 2**20
 MAX_PARTIES = 16
 MAX_VERSION = 2**53 - 1
 MAX_FRAC_BITS = 30
-MAX_PLANS = 64
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 _HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
@@ -34,9 +34,9 @@ class Manifest:
         graph_digest: 32 bytes, :attr:`mpc_infer.graph.ir.Graph.digest`.
         share_commitments: 32 bytes per party, in the party set's order. They hide the weights.
         frac_bits: fractional bits of weights, inputs and outputs.
-        input_limit: inputs and weights lie strictly between -limit and limit.
+        input_limit: inputs lie strictly between -limit and limit; for these the owner showed, before the weights were
+            split, that no value leaves the range of fixed point (mpc_infer.graph.ranges). Clients enforce it.
         inputs, outputs: names and shapes; None on axis 0 is the number of rows.
-        plans: plan digests in hex by engine name, where the owner fixed any; may be empty.
     """
 
     name: str
@@ -49,7 +49,6 @@ class Manifest:
     input_limit: int
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    plans: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def to_bytes(self) -> bytes:
         """RFC 8785 bytes: what is hashed, stored and sent."""
@@ -66,7 +65,6 @@ class Manifest:
                 "input_limit": self.input_limit,
                 "inputs": [{"name": spec.name, "shape": list(spec.shape)} for spec in self.inputs],
                 "outputs": [{"name": spec.name, "shape": list(spec.shape)} for spec in self.outputs],
-                "plans": dict(self.plans),
             }
         )
 
@@ -136,11 +134,8 @@ def _check_names(manifest: Manifest) -> None:
         raise CorruptModel("the manifest's owner is not an address") from error
     if manifest.owner != canonical_owner:
         raise CorruptModel("the manifest's owner is not in checksummed form (EIP-55)")
-    hexes = [manifest.party_set, *manifest.plans.values()]
-    if any(not _HEX.fullmatch(text) for text in hexes) or len(manifest.plans) > MAX_PLANS:
-        raise CorruptModel("the manifest's party set or plans are not 64 lower-case hex digits")
-    if any(not NAME.fullmatch(engine) for engine in manifest.plans):
-        raise CorruptModel("an engine in the manifest's plans has no proper name")
+    if not _HEX.fullmatch(manifest.party_set):
+        raise CorruptModel("the manifest's party set is not 64 lower-case hex digits")
 
 
 def _check_numbers(manifest: Manifest) -> None:
@@ -150,8 +145,10 @@ def _check_numbers(manifest: Manifest) -> None:
         raise CorruptModel(f"a model is shared among 2 to {MAX_PARTIES} parties, not {manifest.parties}")
     if any(len(commitment) != DIGEST_BYTES for commitment in (manifest.graph_digest, *manifest.share_commitments)):
         raise CorruptModel("a digest in the manifest does not have 32 bytes")
-    if not 1 <= manifest.frac_bits <= MAX_FRAC_BITS or not 1 <= manifest.input_limit <= 2**31:
-        raise CorruptModel("the manifest's fractional bits or input limit are out of range")
+    if not 1 <= manifest.frac_bits <= MAX_FRAC_BITS:
+        raise CorruptModel(f"fractional bits lie between 1 and {MAX_FRAC_BITS}, not {manifest.frac_bits}")
+    if not 1 <= manifest.input_limit <= LIMIT:
+        raise CorruptModel(f"an input limit lies between 1 and {LIMIT}, not {manifest.input_limit}")
     if not manifest.inputs or not manifest.outputs:
         raise CorruptModel("the manifest lists no input or no output")
 
@@ -161,9 +158,6 @@ def _read(fields: dict[str, Any]) -> dict[str, Any]:
     commitments = fields["share_commitments"]
     if not isinstance(commitments, list) or len(commitments) > MAX_PARTIES:
         raise CorruptModel("the manifest's share commitments are not a short list")
-    plans = fields["plans"]
-    if not isinstance(plans, dict):
-        raise CorruptModel("the manifest's plans are not an object")
     return {
         **{key: _typed(fields, key, str) for key in ("name", "owner", "party_set")},
         **{key: _typed(fields, key, int) for key in ("version", "frac_bits", "input_limit")},
@@ -171,7 +165,6 @@ def _read(fields: dict[str, Any]) -> dict[str, Any]:
         "share_commitments": tuple(_digest(text) for text in commitments),
         "inputs": read_specs(fields["inputs"], "an input"),
         "outputs": read_specs(fields["outputs"], "an output"),
-        "plans": {engine: _typed(plans, engine, str) for engine in plans},
     }
 
 

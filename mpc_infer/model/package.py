@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from mpc_infer.errors import ModelRefused, NotFinite, OutOfRange
 from mpc_infer.graph.ir import Graph
 from mpc_infer.graph.onnx_import import ImportedModel
+from mpc_infer.graph.ranges import check_ranges, widest_input_limit
 from mpc_infer.ids import Address, PartySetId
 from mpc_infer.model.manifest import Manifest
 from mpc_infer.sharing.commitment import fresh_salt, join_opening, model_context, share_commitment
@@ -44,22 +45,27 @@ def package_model(
     owner: Address,
     party_set: PartySetId,
     parties: Sequence[PartyKeys],
+    input_limit: int | None = None,
 ) -> ModelPackage:
     """Encode, split, commit, and seal the weights.
 
     1. Encode every weight in fixed point (16 fractional bits).
-    2. Split each into uniform shares; commit to each party's shares under a fresh salt.
-    3. The manifest lists the commitments; its digest is the model hash.
-    4. Seal salt and shares to each party, bound to the model hash and the party.
+    2. Check that for inputs below the limit no value leaves the range of fixed point. Without a limit take the largest
+       power of two, at most 2^15, for which that holds.
+    3. Split each weight into uniform shares; commit to each party's shares under a fresh salt.
+    4. The manifest lists the commitments; its digest is the model hash.
+    5. Seal salt and shares to each party, bound to the model hash and the party.
 
     Two packages of the same weights differ: shares, salts and hash are fresh each time.
 
     Raises:
-        ModelRefused: a weight does not fit the fixed-point range; the message names it.
-        CorruptModel: the name, version, owner or number of parties is not allowed.
+        ModelRefused: a weight, or what a node may compute, does not fit the fixed-point range; the message names it.
+        CorruptModel: the name, version, owner, input limit or number of parties is not allowed.
     """
     graph = imported.graph
-    shares = _split_weights(imported.weights, len(parties))
+    encoded = {weight: _encode(weight, values) for weight, values in imported.weights.items()}
+    limit = _input_limit(imported, input_limit)
+    shares = _split_weights(encoded, len(parties))
     salts = [fresh_salt() for _ in parties]
     contexts = [model_context(graph.digest, owner, name, version, party.address) for party in parties]
     manifest = Manifest(
@@ -70,7 +76,7 @@ def package_model(
         graph_digest=graph.digest,
         share_commitments=tuple(map(share_commitment, salts, contexts, shares)),
         frac_bits=FRAC_BITS,
-        input_limit=LIMIT,
+        input_limit=limit,
         inputs=graph.inputs,
         outputs=graph.outputs,
     )
@@ -84,11 +90,19 @@ def _seal_share(manifest: Manifest, party: PartyKeys, opening: bytes) -> Sealed:
     return seal(opening, party.sealing_key, sealed_model_context(manifest.hash, party.address))
 
 
-def _split_weights(weights: Mapping[str, NDArray[np.float64]], parties: int) -> list[bytes]:
+def _input_limit(imported: ImportedModel, wanted: int | None) -> int:
+    """The limit, with every value in range below it."""
+    if wanted is None:
+        return widest_input_limit(imported.graph, imported.weights, LIMIT, FRAC_BITS)
+    check_ranges(imported.graph, imported.weights, wanted, FRAC_BITS)
+    return wanted
+
+
+def _split_weights(weights: Mapping[str, Ring], parties: int) -> list[bytes]:
     """Canonical bytes of each party's shares of all weights."""
     if parties < 2:
         raise ModelRefused(f"a model is shared among at least two parties, not {parties}")
-    split_weights = {name: split(_encode(name, values), parties) for name, values in weights.items()}
+    split_weights = {name: split(values, parties) for name, values in weights.items()}
     return [encode_tensors({name: pieces[party] for name, pieces in split_weights.items()}) for party in range(parties)]
 
 

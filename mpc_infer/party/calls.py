@@ -1,6 +1,6 @@
 """What callers ask of a party, as plain values whose sizes have been checked."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mpc_infer.evidence.eip712 import JobRequest
 from mpc_infer.ids import Address, MaterialId, ModelHash, SessionId
@@ -70,8 +70,8 @@ class Prepared:
 class SessionReport:
     """What a lane reports of a session; see engine.session.SessionResult. ``share`` is canonical tensor bytes."""
 
-    share: bytes
-    salt: bytes
+    share: bytes = field(repr=False)
+    salt: bytes = field(repr=False)
     commitments: tuple[bytes, ...]
     transcript: bytes
     plan_digest: bytes

@@ -78,11 +78,11 @@ class PeerSection(Section):
 
 
 class DealerSection(Section):
-    """Whom this party asks for corrections. The sealing key is pinned where its id is given."""
+    """Whom this party asks for corrections. Seeds are sealed to the one key of that id, whatever the dealer shows."""
 
     target: HostPort
     address: HexAddress
-    sealing_key_id: HexDigest | None = None
+    sealing_key_id: HexDigest
 
     @property
     def identity(self) -> Address:
@@ -107,6 +107,7 @@ class ChainSection(Section):
     Attributes:
         max_lag_blocks: how far behind this party's own head a job's registry block may be.
         poll_s: seconds between two looks at the head.
+        stale_s: seconds without a look that worked until jobs are refused.
     """
 
     rpc_url: str
@@ -116,6 +117,7 @@ class ChainSection(Section):
     timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
     max_lag_blocks: Annotated[int, Field(ge=0)] = 64
     poll_s: Annotated[float, Field(gt=0, le=60)] = 0.5
+    stale_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
 
     @property
     def contracts(self) -> ContractAddresses:

@@ -11,12 +11,14 @@ from dataclasses import replace
 
 from mpc_infer.errors import DeadlineExpired, InternalError, MpcInferError, SessionAborted, Unavailable
 from mpc_infer.party.frames import Message, encode, raise_error, read_frame
+from mpc_infer.rpc.background import Background
 from mpc_infer.telemetry import Log
 
 _LOG = Log("party.lanes")
 START_SECONDS = 60.0
 """A lane imports torch and CrypTen, which takes seconds on a busy machine."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_REAP_SECONDS = 5.0
 
 
 class LaneHost:
@@ -29,6 +31,7 @@ class LaneHost:
         max_waiting: requests that may wait for their turn.
         max_models: models that the worker keeps.
         max_material: batches of material that the worker keeps.
+        background: where the watch over the worker runs.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class LaneHost:
         max_waiting: int,
         max_models: int,
         max_material: int,
+        background: Background | None = None,
     ) -> None:
         self.number = number
         self._setup = setup
@@ -58,6 +62,7 @@ class LaneHost:
         self._models: OrderedDict[bytes, None] = OrderedDict()
         self.material: OrderedDict[bytes, tuple[bytes, int]] = OrderedDict()
         """Material id to the model hash and rows that it was made for: what the worker holds."""
+        self._background = background or Background()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -66,7 +71,7 @@ class LaneHost:
         Raises:
             Unavailable: it did not become ready.
         """
-        self._task = asyncio.create_task(self._keep_alive(), name=f"lane-{self.number}")
+        self._task = self._background.start(self._keep_alive(), f"lane-{self.number}")
         await self.wait_until_ready(START_SECONDS)
 
     async def wait_until_ready(self, seconds: float) -> None:
@@ -234,7 +239,15 @@ class LaneHost:
             raise InternalError(f"lane {self.number} did not start in {START_SECONDS:.0f} s") from error
         finally:
             self._end_life()
-            await self._process.wait()
+            await self._reap(self._process)
+
+    async def _reap(self, process: asyncio.subprocess.Process) -> None:
+        try:
+            async with asyncio.timeout(_REAP_SECONDS):
+                await process.wait()
+        except TimeoutError:
+            # Killed, and not gone: it hangs in the kernel. The next life must not wait for that.
+            _LOG.error("a killed lane does not end", lane=self.number, pid=process.pid)
 
     async def _pass_answers(self, reader: asyncio.StreamReader) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):

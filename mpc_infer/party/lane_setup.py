@@ -25,7 +25,7 @@ class LaneSetup:
         targets: ``host:port`` of this lane at every party, by index; the own entry is where it listens.
         credentials: TLS for peers and dealer.
         dealer_target, dealer_address: the dealer.
-        dealer_key_id: 32 bytes that pin the dealer's sealing key; empty: any key that the dealer shows is taken.
+        dealer_key_id: 32 bytes that pin the dealer's sealing key.
         threads: of torch.
         max_material: batches of material that are kept.
         step_s: longest wait for one round.
@@ -117,7 +117,6 @@ def lane_setup(
     targets = {peer.index: peer.lanes[number] for peer in config.peers}
     targets[config.party.index] = config.party.lanes[number]
     log_level, log_json = telemetry.settings()
-    pinned = config.dealer.sealing_key_id
     return LaneSetup(
         number=number,
         rank=config.party.index,
@@ -126,7 +125,7 @@ def lane_setup(
         credentials=credentials,
         dealer_target=config.dealer.target,
         dealer_address=config.dealer.identity,
-        dealer_key_id=bytes.fromhex(pinned.removeprefix("0x")) if pinned else b"",
+        dealer_key_id=bytes.fromhex(config.dealer.sealing_key_id.removeprefix("0x")),
         threads=config.party.torch_threads,
         max_material=config.limits.max_material,
         step_s=config.limits.step_s,

@@ -19,6 +19,7 @@ from mpc_infer.party.service import Identity, Party
 from mpc_infer.party.servicer import PartyServicer
 from mpc_infer.party.state import PartyState
 from mpc_infer.party.view import RegistryView
+from mpc_infer.rpc.background import Background
 from mpc_infer.rpc.policy import Policy
 from mpc_infer.rpc.server import RpcServer, Service, build_server, serve_until_signal, stop_event
 from mpc_infer.rpc.settings import split_host_port
@@ -40,6 +41,7 @@ class Wired:
     view: RegistryView
     lanes: tuple[LaneHost, ...]
     runner: LaneRunner
+    background: Background
 
 
 def members_of(config: PartyConfig, own: Address) -> tuple[Address, ...]:
@@ -64,14 +66,19 @@ def wire(config: PartyConfig, registry: Registry, clock: Clock) -> Wired:
     identity = Identity(place, keystore.signer, keystore.sealing_keys, registry.receipt_domain, registry.model_domain)
     store = PartyStore(config.party.database, keystore.storage_key)
     shelf = ModelShelf(store, keystore.sealing_keys, place, identity.model_domain)
-    view = RegistryView(registry, max_lag=config.chain.max_lag_blocks, poll_s=config.chain.poll_s)
-    lanes = make_lanes(config, members, keystore)
+    chain, background = config.chain, Background()
+    view = RegistryView(
+        registry, max_lag=chain.max_lag_blocks, poll_s=chain.poll_s, stale_s=chain.stale_s, background=background
+    )
+    lanes = make_lanes(config, members, keystore, background)
     runner = LaneRunner(lanes, shelf, config.limits, clock)
     party = Party(identity, store, shelf, view, runner, config.limits, clock)
-    return Wired(party, members, keystore, store, shelf, view, lanes, runner)
+    return Wired(party, members, keystore, store, shelf, view, lanes, runner, background)
 
 
-def make_lanes(config: PartyConfig, members: tuple[Address, ...], keystore: Keystore) -> tuple[LaneHost, ...]:
+def make_lanes(
+    config: PartyConfig, members: tuple[Address, ...], keystore: Keystore, background: Background
+) -> tuple[LaneHost, ...]:
     """One host per lane, none started."""
     limits = config.limits
     return tuple(
@@ -82,6 +89,7 @@ def make_lanes(config: PartyConfig, members: tuple[Address, ...], keystore: Keys
             max_waiting=limits.max_waiting,
             max_models=limits.max_models_per_lane,
             max_material=limits.max_material,
+            background=background,
         )
         for number in range(len(config.party.lanes))
     )
@@ -93,6 +101,9 @@ async def serve(config: PartyConfig, *, stop: asyncio.Event | None = None) -> No
     Args:
         config: from PartyConfig.load.
         stop: ends the service instead of a signal, for tests.
+
+    Raises:
+        InternalError: the watch over the chain or over a lane failed; the party ended in the same order.
     """
     ended = stop or stop_event()
     chain = config.chain
@@ -124,5 +135,9 @@ async def _serve_wired(config: PartyConfig, wired: Wired, ended: asyncio.Event) 
     server = build(config, wired)
     wired.party.state.move(PartyState.SERVING)
     stopping = partial(wired.party.drain, config.limits.grace_s)
-    await serve_until_signal(server, role="party", grace_s=1.0, stopping=stopping, stop=ended)
-    wired.party.state.move(PartyState.STOPPED)
+    try:
+        await serve_until_signal(
+            server, role="party", grace_s=1.0, stopping=stopping, stop=ended, background=wired.background
+        )
+    finally:
+        wired.party.state.move(PartyState.STOPPED)

@@ -105,7 +105,7 @@ class Party:
         self._check_serving()
         manifest = await asyncio.to_thread(self._shelf.install, call)
         _LOG.info("model installed", model=manifest.hash, name=manifest.name, version=manifest.version)
-        holding = ModelHolding(manifest.hash, self._identity.place.party_set)
+        holding = ModelHolding(manifest.hash, self._identity.place.party_set, manifest.owner)
         return holding, sign(holding, self._identity.model_domain, self._identity.signer)
 
     async def prepare(self, call: PrepareCall) -> Prepared:

@@ -1,7 +1,7 @@
 """Functions of one variable, cut into segments with a cubic each.
 
-A segment's number is read off a public number that carries a mask, so it may be one too high: every cubic is fitted over
-its own segment and the one before. Only the dealer needs the cubics.
+A segment's number is read off a public number that carries a mask, so it may be one too high: every cubic is fitted
+over its own segment and the one before. Only the dealer needs the cubics.
 """
 
 import math

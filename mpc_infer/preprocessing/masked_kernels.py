@@ -110,7 +110,7 @@ def lean_terms_left(mask: Words, bits: np.uint64, flips: Words, words: Words, sm
 def fat_terms_left(
     mask: Words, bits: np.uint64, chosen: Bytes, sign: Bytes, monomials: Bytes, ones: Words, many: Words, small: Lanes
 ) -> None:
-    """The terms of the fat layout but for the constant, all times R, and all times M if bits are dropped, by subtraction.
+    """The fat layout's terms but for the constant, all times R, and all times M if bits are dropped, by subtraction.
 
     Args:
         mask, bits, small: as `lean_terms_left`, small of (n, 24).

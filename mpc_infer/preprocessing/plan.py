@@ -31,7 +31,7 @@ class PlanLimits:
     requests: int = 20_000
     request_words: int = 1 << 27
     correction_bytes: int = 1 << 33
-    work: int = 1 << 40
+    work: int = 1 << 36
     parties: int = 16
 
 

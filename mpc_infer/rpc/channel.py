@@ -1,4 +1,4 @@
-"""Channels: mutual TLS, and the other side is who it should be, not merely somebody of the network."""
+"""Channels: mutual TLS, and the other side is who and what it should be, not merely somebody of the network."""
 
 import grpc
 
@@ -17,10 +17,10 @@ def message_limits(max_bytes: int = MAX_MESSAGE_BYTES) -> Options:
     return (("grpc.max_send_message_length", max_bytes), ("grpc.max_receive_message_length", max_bytes))
 
 
-def _options(peer: Address, max_bytes: int) -> Options:
+def _options(peer: Address, role: str, max_bytes: int) -> Options:
     return (
         *message_limits(max_bytes),
-        ("grpc.ssl_target_name_override", identity_host(peer)),
+        ("grpc.ssl_target_name_override", identity_host(peer, role)),
         ("grpc.keepalive_time_ms", 20_000),
         ("grpc.keepalive_timeout_ms", 5_000),
         ("grpc.keepalive_permit_without_calls", 1),
@@ -39,7 +39,7 @@ def _credentials(credentials: TlsCredentials) -> grpc.ChannelCredentials:
 
 
 def open_channel(
-    target: str, credentials: TlsCredentials, *, peer: Address, max_bytes: int = MAX_MESSAGE_BYTES
+    target: str, credentials: TlsCredentials, *, peer: Address, role: str, max_bytes: int = MAX_MESSAGE_BYTES
 ) -> grpc.aio.Channel:
     """An asyncio channel to one identity. It connects on first use and reconnects within about a second.
 
@@ -47,13 +47,14 @@ def open_channel(
         target: ``host:port``.
         credentials: ours.
         peer: the identity that the server's certificate must name.
+        role: the role that it must name beside it.
         max_bytes: largest message in either direction.
     """
-    return grpc.aio.secure_channel(target, _credentials(credentials), options=_options(peer, max_bytes))
+    return grpc.aio.secure_channel(target, _credentials(credentials), options=_options(peer, role, max_bytes))
 
 
 def open_sync_channel(
-    target: str, credentials: TlsCredentials, *, peer: Address, max_bytes: int = MAX_MESSAGE_BYTES
+    target: str, credentials: TlsCredentials, *, peer: Address, role: str, max_bytes: int = MAX_MESSAGE_BYTES
 ) -> grpc.Channel:
     """As open_channel, for callers without an event loop."""
-    return grpc.secure_channel(target, _credentials(credentials), options=_options(peer, max_bytes))
+    return grpc.secure_channel(target, _credentials(credentials), options=_options(peer, role, max_bytes))

@@ -13,7 +13,9 @@ from grpc_reflection.v1alpha import reflection
 
 from mpc_infer.errors import ConfigError
 from mpc_infer.identity.tls import TlsCredentials
-from mpc_infer.rpc.channel import MAX_MESSAGE_BYTES, message_limits
+from mpc_infer.rpc.admission import CallLimits
+from mpc_infer.rpc.background import Background
+from mpc_infer.rpc.channel import MAX_MESSAGE_BYTES
 from mpc_infer.rpc.interceptor import Gate
 from mpc_infer.rpc.policy import Policy
 from mpc_infer.telemetry import Log
@@ -47,9 +49,13 @@ class RpcServer:
         await self.server.start()
         await self._report(health_pb2.HealthCheckResponse.SERVING)
 
+    async def say_not_serving(self) -> None:
+        """Answer NOT_SERVING from now on; calls are still accepted."""
+        await self._report(health_pb2.HealthCheckResponse.NOT_SERVING)
+
     async def stop(self, grace_s: float) -> None:
         """Accept no more calls; running ones have the grace to finish, then they are cancelled."""
-        await self._report(health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self.say_not_serving()
         await self.server.stop(grace_s)
 
     async def _report(self, status: int) -> None:
@@ -57,9 +63,10 @@ class RpcServer:
             await self.health.set(name, status)
 
 
-def _options(max_bytes: int) -> list[tuple[str, str | int]]:
+def _options(max_bytes: int, max_request_bytes: int) -> list[tuple[str, str | int]]:
     return [
-        *message_limits(max_bytes),
+        ("grpc.max_send_message_length", max_bytes),
+        ("grpc.max_receive_message_length", max_request_bytes),
         ("grpc.so_reuseport", 0),  # a second process on the same port is a mistake, not a helper
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
@@ -89,7 +96,9 @@ def build_server(
     host: str,
     port: int,
     max_bytes: int = MAX_MESSAGE_BYTES,
+    max_request_bytes: int | None = None,
     max_calls: int = 256,
+    limits: CallLimits | None = None,
 ) -> RpcServer:
     """Build and bind a server. Must be called in the event loop that will run it.
 
@@ -100,13 +109,17 @@ def build_server(
         host: name or address to listen on.
         port: 0 takes a free one.
         max_bytes: largest message in either direction.
+        max_request_bytes: largest request, where that is smaller.
         max_calls: calls at one time; more are refused by gRPC with RESOURCE_EXHAUSTED.
+        limits: what one caller may take of the server.
 
     Raises:
         ConfigError: the port cannot be had.
     """
     server = grpc.aio.server(
-        interceptors=(Gate(policy),), options=_options(max_bytes), maximum_concurrent_rpcs=max_calls
+        interceptors=(Gate(policy, limits),),
+        options=_options(max_bytes, max_request_bytes or max_bytes),
+        maximum_concurrent_rpcs=max_calls,
     )
     names = tuple(service.name for service in services)
     for service in services:
@@ -134,8 +147,9 @@ async def serve_until_signal(
     grace_s: float = 10.0,
     stopping: Callable[[], Awaitable[None]] | None = None,
     stop: asyncio.Event | None = None,
+    background: Background | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then end gracefully.
+    """Serve until SIGTERM or SIGINT, or until background work fails, then end gracefully.
 
     Args:
         server: from build_server.
@@ -143,14 +157,30 @@ async def serve_until_signal(
         grace_s: seconds that running calls have to finish.
         stopping: awaited when the end begins, before calls are waited for: end what would outlast the grace.
         stop: set instead of signals, where the caller (a test) decides the end.
+        background: what the role cannot do without.
+
+    Raises:
+        InternalError: a background task failed; whoever supervises the process should start it again.
     """
     ended = stop or stop_event()
     await server.start()
     gc.freeze()  # what was imported stays: the collector need not look at it during calls
     _LOG.info("serving", role=role, port=server.port)
-    await ended.wait()
+    await _first_of(ended, *([background.failed] if background is not None else []))
     _LOG.info("stopping", role=role)
+    await server.say_not_serving()
     if stopping is not None:
         await stopping()
     await server.stop(grace_s)
     _LOG.info("stopped", role=role)
+    if background is not None:
+        background.check()
+
+
+async def _first_of(*events: asyncio.Event) -> None:
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

@@ -29,6 +29,25 @@ def checksummed(text: str) -> Address:
     return to_address(address_bytes(Address(text)))
 
 
+class ChainSettings(Section):
+    """A chain's node and the contracts that are believed.
+
+    Attributes:
+        timeout_s: longest wait for one answer of the node.
+    """
+
+    rpc_url: str
+    party_registry: HexAddress
+    model_registry: HexAddress
+    receipt_anchor: HexAddress
+    timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
+
+    @property
+    def contracts(self) -> tuple[Address, Address, Address]:
+        """PartyRegistry, ModelRegistry and ReceiptAnchor, checksummed."""
+        return checksummed(self.party_registry), checksummed(self.model_registry), checksummed(self.receipt_anchor)
+
+
 def split_host_port(text: str) -> tuple[str, int]:
     """``host:port`` as a pair; brackets around an IPv6 address are taken off.
 

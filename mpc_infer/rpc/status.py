@@ -66,6 +66,11 @@ _FOREIGN: Mapping[grpc.StatusCode, type[MpcInferError]] = MappingProxyType(
     }
 )
 _HANDSHAKE_MARKS = ("handshake failed", "CERTIFICATE_VERIFY_FAILED", "Hostname Verification")
+# A server that refuses our certificate hangs up: with TLS 1.3 our side of the handshake is over by then. A server that
+# is not there, or goes before TLS is done, gives other texts: "Connection refused", "Handshake read failed".
+_NO_CONNECTION = "failed to connect"
+_HUNG_UP = ("Socket closed", "Connection reset")
+_BEFORE_TLS = "Handshake read failed"
 
 
 def status_code(error: MpcInferError) -> grpc.StatusCode:
@@ -113,10 +118,19 @@ def _foreign_error(error: Any, who: str) -> MpcInferError:
     text = str(error.details() or "")[:MAX_MESSAGE]
     if any(mark in text for mark in _HANDSHAKE_MARKS):
         return errors.NotAuthenticated(f"no secure connection to {who}: {text}", remedy="check both certificates")
+    if _hung_up_on_us(text):
+        return errors.NotAuthenticated(
+            f"{who} closed the connection before the first call: {text}",
+            remedy="connect with a certificate that this network's authority has issued and that has not expired",
+        )
     kind = _FOREIGN.get(error.code(), errors.InternalError)
     if kind is errors.MessageTooLarge and "larger" not in text:
         kind = errors.Unavailable  # gRPC says RESOURCE_EXHAUSTED for too many calls at once, too
     return kind(f"{who} answered {error.code().name}: {text}")
+
+
+def _hung_up_on_us(text: str) -> bool:
+    return _NO_CONNECTION in text and _BEFORE_TLS not in text and any(mark in text for mark in _HUNG_UP)
 
 
 def error_from_rpc(error: grpc.RpcError, who: str = "the service") -> MpcInferError:

@@ -19,12 +19,13 @@ MAX_FRAC_BITS = 46
 _ENCODABLE = {"b": 1, "i": 8, "u": 8, "f": 8}
 
 
-def encode(values: ArrayLike, *, frac_bits: int = FRAC_BITS) -> Ring:
+def encode(values: ArrayLike, *, frac_bits: int = FRAC_BITS, limit: int = LIMIT) -> Ring:
     """Encode real numbers as ``round(x * 2**frac_bits)`` mod 2^64, ties to even.
 
     Args:
         values: an array of any shape; bool, integers or floats of at most 64 bits.
         frac_bits: number of fractional bits, 0 to 46.
+        limit: values lie strictly between -limit and limit; at most 2^15.
 
     Returns:
         A contiguous uint64 array of the same shape.
@@ -33,15 +34,16 @@ def encode(values: ArrayLike, *, frac_bits: int = FRAC_BITS) -> Ring:
         WrongDtype: another element type.
         WrongShape: nested sequences of unequal length.
         NotFinite: NaN or infinity.
-        OutOfRange: a value whose encoding reaches 2^15 in absolute value.
+        OutOfRange: a value whose encoding reaches the limit in absolute value.
     """
     reals = _as_float64(values)
     if not np.isfinite(reals).all():
         raise NotFinite("the array holds NaN or infinity", remedy="clean the data before sending it")
     with np.errstate(over="ignore"):
         scaled = np.rint(reals * _scale(frac_bits))
-    if (np.abs(scaled) >= LIMIT * _scale(frac_bits)).any():
-        raise OutOfRange(f"a value is not strictly between -{LIMIT} and {LIMIT}", remedy="scale the data")
+    bound = min(limit, LIMIT)
+    if (np.abs(scaled) >= bound * _scale(frac_bits)).any():
+        raise OutOfRange(f"a value is not strictly between -{bound} and {bound}", remedy="scale the data")
     return np.ascontiguousarray(scaled.astype(np.int64)).view(np.uint64).reshape(reals.shape)
 
 

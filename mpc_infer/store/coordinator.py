@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, Row, bindparam, select, tuple_, update
 from sqlalchemy.dialects.sqlite import insert
 
 from mpc_infer.encoding import same_digest
@@ -21,7 +21,8 @@ from mpc_infer.store.tables import (
 )
 
 _MODEL = select(models).where(models.c.model_hash == bindparam("model_hash"))
-_MODELS = select(models).order_by(models.c.name, models.c.version)
+_PLACE = tuple_(models.c.name, models.c.version, models.c.model_hash)
+_MODELS = select(models).order_by(models.c.name, models.c.version, models.c.model_hash)
 _JOB = select(jobs).where(jobs.c.job_id == bindparam("job_id"))
 _UNFINISHED = select(jobs).where(jobs.c.state < JobState.DONE).order_by(jobs.c.created_ms).limit(bindparam("limit"))
 _RECEIPT = select(receipts).where(receipts.c.job_id == bindparam("job_id"))
@@ -31,6 +32,13 @@ _FINISH = prepared(
     .where(jobs.c.job_id == bindparam("its_job"), jobs.c.state < bindparam("done"))
     .values(state=bindparam("done"), updated_ms=bindparam("updated_ms"), result=bindparam("result"))
 )
+_OLD = (
+    select(jobs.c.job_id)
+    .where(jobs.c.result.is_not(None), jobs.c.updated_ms < bindparam("before_ms"))
+    .order_by(jobs.c.updated_ms)
+    .limit(bindparam("limit"))
+)
+_DROP_RESULTS = update(jobs).where(jobs.c.job_id.in_(_OLD)).values(result=None)
 _ADD_RECEIPT = prepared(insert(receipts))
 _MOVE = (
     update(jobs)
@@ -82,9 +90,17 @@ class CoordinatorStore:
             raise ModelNotFound("the coordinator lists no such model", remedy="publish it, or ask for ListModels")
         return ModelListing(**row._mapping)
 
-    def models(self, name: str = "") -> list[ModelListing]:
-        """All models, or all versions of one name, by name and version."""
-        query = _MODELS.where(models.c.name == name) if name else _MODELS
+    def models(self, name: str = "", *, limit: int = -1, after: ModelListing | None = None) -> list[ModelListing]:
+        """Models by name and version.
+
+        Args:
+            name: only versions of this name; empty: all models.
+            limit: how many at most; negative: all.
+            after: only those that follow this one.
+        """
+        query = (_MODELS.where(models.c.name == name) if name else _MODELS).limit(limit)
+        if after is not None:
+            query = query.where((after.name, after.version, after.model_hash) < _PLACE)
         with self._database.read() as connection:
             return [ModelListing(**row._mapping) for row in connection.execute(query)]
 
@@ -155,6 +171,15 @@ class CoordinatorStore:
         with self._database.write() as connection:
             before = (JobState.ACCEPTED, JobState.RUNNING)
             _move(connection, job_id, before, JobState.FAILED, now_ms, problem=problem)
+
+    def drop_results(self, before_ms: int, limit: int = 500) -> int:
+        """Drop the oldest results of jobs that changed last before some time; their receipts stay.
+
+        Returns:
+            How many were dropped; as many as `limit` if there may be more.
+        """
+        with self._database.write() as connection:
+            return connection.execute(_DROP_RESULTS, {"before_ms": before_ms, "limit": limit}).rowcount
 
     def receipt(self, job_id: JobId) -> ReceiptRecord:
         """The receipt of a job.

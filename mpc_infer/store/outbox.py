@@ -5,7 +5,7 @@ A receipt is put in one batch, once; a batch is kept until its root is on the ch
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, Row, bindparam, func, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from mpc_infer.errors import NotFound, StoreError
@@ -44,6 +44,21 @@ _ANCHORED = (
         gas_used=bindparam("gas_used"),
     )
 )
+_RECENT = (
+    select(batches)
+    .where(batches.c.state == BatchState.ANCHORED)
+    .order_by(batches.c.number.desc())
+    .limit(bindparam("limit"))
+)
+_REOPENED = (
+    update(batches)
+    .where(batches.c.root == bindparam("its_root"), batches.c.state == BatchState.ANCHORED)
+    .values(state=BatchState.SIGNED, transaction_hash=None, block=None, gas_used=None)
+)
+_RELEASED = (
+    update(receipts).where(receipts.c.batch_root == bindparam("its_root")).values(batch_root=None, batch_index=None)
+)
+_DISSOLVED = delete(batches).where(batches.c.root == bindparam("its_root"), batches.c.state < BatchState.ANCHORED)
 _JOBS_ANCHORED = (
     update(jobs)
     .where(jobs.c.job_id.in_(select(receipts.c.job_id).where(receipts.c.batch_root == bindparam("its_root"))))
@@ -75,17 +90,42 @@ class Outbox:
             StoreError: too many, a receipt is unknown, doubled, of another party set, or in a batch already; or the
                 root exists. Nothing is written then.
         """
-        if not 0 < len(digests) <= MAX_BATCH:
-            raise StoreError(f"a batch has 1 to {MAX_BATCH} receipts, not {len(digests)}")
         row = {"root": root, "party_set": party_set, "state": BatchState.PENDING, "created_ms": now_ms}
-        members = [
-            {"its_digest": digest, "its_party_set": party_set, "root": root, "index": index}
-            for index, digest in enumerate(digests)
-        ]
         with self._database.write() as connection:
-            connection.execute(insert(batches), row)
-            if connection.execute(_ASSIGN, members).rowcount != len(members):
-                raise StoreError("a receipt of the batch is unknown, of another party set, or in a batch already")
+            _fill(connection, row, digests)
+
+    def set_aside(self, batch: BatchRecord, disowned: Sequence[bytes], disowned_root: bytes, now_ms: int) -> None:
+        """Take a batch apart that a party will not sign: what it disowns is never batched again, the rest is anew.
+
+        Args:
+            batch: PENDING or SIGNED, and not on the chain.
+            disowned: digests of those of its receipts that a party says it did not sign.
+            disowned_root: their Merkle root, under which they are kept.
+            now_ms: unix time.
+
+        Raises:
+            StoreError: the batch is unknown or ANCHORED, or a receipt is not in it. Nothing is written then.
+        """
+        state = BatchState.DISOWNED
+        row = {"root": disowned_root, "party_set": batch.party_set, "state": state, "created_ms": now_ms}
+        with self._database.write() as connection:
+            connection.execute(_RELEASED, {"its_root": batch.root})
+            _expect_one(connection.execute(_DISSOLVED, {"its_root": batch.root}).rowcount, "taken apart")
+            _fill(connection, row, disowned)
+
+    def recent_anchored(self, limit: int) -> list[BatchRecord]:
+        """Batches that are ANCHORED, the youngest first."""
+        with self._database.read() as connection:
+            return [_read_batch(connection, row) for row in connection.execute(_RECENT, {"limit": limit}).all()]
+
+    def reopen_batch(self, root: bytes) -> None:
+        """ANCHORED → SIGNED: the chain no longer has it. Its jobs stay ANCHORED, which is true again soon.
+
+        Raises:
+            StoreError: the batch is unknown or not ANCHORED.
+        """
+        with self._database.write() as connection:
+            _expect_one(connection.execute(_REOPENED, {"its_root": root}).rowcount, "opened again")
 
     def batch(self, root: bytes) -> BatchRecord:
         """A batch with its receipts' digests in order.
@@ -138,6 +178,18 @@ def _read_batch(connection: Connection, row: Row[tuple[object, ...]]) -> BatchRe
     fields["transaction"] = fields.pop("transaction_hash")
     fields["digests"] = tuple(connection.execute(_MEMBERS, {"root": fields["root"]}).scalars())
     return BatchRecord(**{**fields, "state": BatchState(fields["state"])})
+
+
+def _fill(connection: Connection, row: dict[str, object], digests: Sequence[bytes]) -> None:
+    if not 0 < len(digests) <= MAX_BATCH:
+        raise StoreError(f"a batch has 1 to {MAX_BATCH} receipts, not {len(digests)}")
+    members = [
+        {"its_digest": digest, "its_party_set": row["party_set"], "root": row["root"], "index": index}
+        for index, digest in enumerate(digests)
+    ]
+    connection.execute(insert(batches), row)
+    if connection.execute(_ASSIGN, members).rowcount != len(members):
+        raise StoreError("a receipt of the batch is unknown, of another party set, or in a batch already")
 
 
 def _expect_one(changed: int, what: str) -> None:

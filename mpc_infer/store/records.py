@@ -20,11 +20,15 @@ class JobState(IntEnum):
 
 
 class BatchState(IntEnum):
-    """PENDING (receipts chosen) → SIGNED (by every party) → ANCHORED (mined)."""
+    """PENDING (receipts chosen) → SIGNED (by every party) → ANCHORED (mined); back to SIGNED if the chain dropped it.
+
+    DISOWNED: receipts that a party says it never signed. They are never anchored; somebody has to look at them.
+    """
 
     PENDING = 1
     SIGNED = 2
     ANCHORED = 3
+    DISOWNED = 4
 
 
 @dataclass(frozen=True)

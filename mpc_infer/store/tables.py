@@ -130,4 +130,9 @@ COORDINATOR_MIGRATIONS = (
         ) STRICT""",
         "CREATE INDEX batches_open ON batches (number) WHERE state < 3",
     ),
+    # What is dropped after its time, and batches that are looked at again, are found without reading everything.
+    (
+        "CREATE INDEX jobs_with_results ON jobs (updated_ms) WHERE result IS NOT NULL",
+        "CREATE INDEX batches_anchored ON batches (number) WHERE state = 3",
+    ),
 )

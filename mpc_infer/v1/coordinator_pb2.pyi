@@ -64,10 +64,16 @@ class PublishModelResponse(_message.Message):
     def __init__(self, model_hash: _Optional[bytes] = ..., holdings: _Optional[_Iterable[_Union[_common_pb2.Signature, _Mapping]]] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
-    __slots__ = ("name",)
+    __slots__ = ("name", "model_hash", "limit", "after")
     NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_HASH_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
     name: str
-    def __init__(self, name: _Optional[str] = ...) -> None: ...
+    model_hash: bytes
+    limit: int
+    after: bytes
+    def __init__(self, name: _Optional[str] = ..., model_hash: _Optional[bytes] = ..., limit: _Optional[int] = ..., after: _Optional[bytes] = ...) -> None: ...
 
 class ListModelsResponse(_message.Message):
     __slots__ = ("models",)

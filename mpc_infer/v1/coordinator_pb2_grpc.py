@@ -94,7 +94,8 @@ class CoordinatorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListModels(self, request, context):
-        """The models that the parties hold. May be retried.
+        """The models that the parties hold, whoever asks: manifests and graphs are not secret, whether a caller may use a model
+        is for the ModelRegistry to say. May be retried.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mpc_infer.cli.infer import save_result
 from mpc_infer.cli.rows import read_rows
-from mpc_infer.errors import InvalidInput
+from mpc_infer.errors import InvalidInput, StoreError
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -59,9 +60,12 @@ def test_networks_for_containers_name_their_hosts(tmp_path: Path) -> None:
 
 def test_a_client_is_made_and_shown(net: Path) -> None:
     made = json.loads(run("client", "init", "bob", "--network", str(net), "--json").stdout)
-    shown = json.loads(run("client", "show", "--config", made["config"], "--json").stdout)
+    done = run("client", "show", "--config", made["config"], "--json")
+    shown = json.loads(done.stdout)
     assert shown["address"] == made["address"]
-    assert shown["did"] == f"did:ethr:0x7a69:{made['address']}"
+    # Its chain does not run: nobody knows its number, and none is made up.
+    assert shown["did"] is None
+    assert "does not answer" in done.stderr
     assert run("client", "init", "bob", "--network", str(net)).returncode != 0
 
 
@@ -109,6 +113,48 @@ def test_rows_that_cannot_be_read(tmp_path: Path, name: str, content: bytes) -> 
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InvalidInput):
         read_rows(tmp_path / name)
+
+
+def test_an_error_names_a_cell_but_does_not_quote_it(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("1,2\n3,31.41592 grams\n")
+    with pytest.raises(InvalidInput, match="row 2, column 2") as caught:
+        read_rows(tmp_path / "rows.csv")
+    assert "31.41592" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("demo", "--parties", "1"),
+        ("demo", "--parties", "6"),
+        ("demo", "--lanes", "0"),
+        ("devnet", "init", "net", "--lanes", "9"),
+        ("devnet", "up", "net", "--parties", "-3"),
+    ],
+)
+def test_sizes_out_of_range_are_a_matter_of_usage(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    done = run(*(str(tmp_path / each) if each == "net" else each for each in arguments))
+    assert done.returncode == 2
+    assert "is not in the range" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_result_is_written_for_its_owner_alone_and_where_that_was_asked(tmp_path: Path) -> None:
+    path = tmp_path / "answer"
+    path.touch(mode=0o644)
+    save_result(np.arange(6.0).reshape(2, 3), path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert list(tmp_path.iterdir()) == [path]
+    assert np.load(path).tolist() == [[0, 1, 2], [3, 4, 5]]
+    with pytest.raises(StoreError, match="cannot be written"):
+        save_result(np.zeros(1), tmp_path / "missing" / "answer")
+
+
+@pytest.mark.parametrize(
+    "command", [("devnet", "up"), ("devnet", "contracts"), ("party", "health"), ("chain", "health")]
+)
+def test_whatever_answers_does_so_in_json_too(command: tuple[str, str]) -> None:
+    assert "--json" in run(*command, "--help").stdout
 
 
 def test_pickled_rows_are_refused(tmp_path: Path) -> None:

@@ -33,8 +33,15 @@ class Network:
         return model_hash
 
     def holdings(self, model_hash: ModelHash) -> list[bytes]:
-        digest = ModelHolding(model_hash, self.party_set).digest(self.writer(self.owner).model_domain)
+        digest = ModelHolding(model_hash, self.party_set, self.owner.address).digest(
+            self.writer(self.owner).model_domain
+        )
         return [party.sign_digest(digest) for party in self.parties]
+
+    def staged(self, label: str) -> ModelHash:
+        model_hash = self.proposed(label)
+        self.writer(self.owner).stage(model_hash, self.holdings(model_hash))
+        return model_hash
 
     def active(self, label: str, version: int = 1) -> ModelHash:
         model_hash = self.proposed(label, version)

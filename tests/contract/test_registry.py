@@ -119,11 +119,15 @@ def test_addresses_without_contracts_are_noticed(network: Network) -> None:
 def test_the_way_of_a_model(network: Network) -> None:
     writer = network.writer(network.owner)
     model_hash = network.proposed("way")
-    record = writer.model(model_hash)
+    with pytest.raises(ModelNotFound, match="ModelUnknown"):
+        writer.model(model_hash)
+    record = writer.proposal(model_hash, network.owner.address)
     assert (record.owner, record.name, record.version) == (network.owner.address, "way", 1)
     assert (record.party_set, record.status, record.public) == (network.party_set, ModelStatus.PROPOSED, False)
     writer.stage(model_hash, network.holdings(model_hash))
-    assert writer.model(model_hash).status is ModelStatus.STAGED
+    assert writer.model(model_hash) == replace(record, status=ModelStatus.STAGED)
+    with pytest.raises(ModelNotFound, match="ProposalUnknown"):
+        writer.proposal(model_hash, network.owner.address)
     activated = writer.activate(model_hash)
     assert writer.active_model("way") == model_hash
     writer.deprecate(model_hash)
@@ -153,11 +157,24 @@ def test_staging_needs_every_partys_own_signature(network: Network) -> None:
         writer.stage(model_hash, [holdings[1], holdings[0], holdings[2]])
     with pytest.raises(TransactionFailed, match="SignerNotValid"):
         writer.stage(model_hash, network.holdings(ModelHash(keccak(b"another"))))
-    assert writer.model(model_hash).status is ModelStatus.PROPOSED
+    assert writer.proposal(model_hash, network.owner.address).status is ModelStatus.PROPOSED
+
+
+def test_whoever_proposes_a_foreign_model_neither_gets_nor_blocks_it(network: Network) -> None:
+    model_hash = ModelHash(keccak(b"wanted 1"))
+    squatter = network.writer(network.admin)
+    squatter.propose(model_hash, "squatted", 1, network.party_set)
+    with pytest.raises(TransactionFailed, match="SignerNotValid"):
+        squatter.stage(model_hash, network.holdings(model_hash))
+    assert network.active("wanted") == model_hash
+    assert squatter.model(model_hash).owner == network.owner.address
+    assert squatter.active_model("wanted") == model_hash
+    with pytest.raises(TransactionFailed, match="ModelExists"):
+        squatter.stage(model_hash, network.holdings(model_hash))
 
 
 def test_permissions(network: Network) -> None:
-    writer, model_hash = network.writer(network.owner), network.proposed("permitted")
+    writer, model_hash = network.writer(network.owner), network.staged("permitted")
     assert writer.may_use(model_hash, network.owner.address)
     assert not writer.may_use(model_hash, NOBODY)
     given = writer.set_user(model_hash, NOBODY, True)
@@ -241,7 +258,7 @@ def test_facts_for_the_verifier(network: Network) -> None:
 
 
 def test_one_writer_serves_many_threads(network: Network) -> None:
-    writer, model_hash = network.writer(network.owner), network.proposed("threads")
+    writer, model_hash = network.writer(network.owner), network.staged("threads")
     users = [to_address(bytes([number]) * 20) for number in range(1, 9)]
     failures: list[Exception] = []
 
@@ -262,7 +279,7 @@ def test_one_writer_serves_many_threads(network: Network) -> None:
 
 def test_two_writers_with_one_key_do_not_lose_transactions(network: Network) -> None:
     first, second = network.writer(network.owner), network.writer(network.owner)
-    model_hash = network.proposed("two writers")
+    model_hash = network.staged("two writers")
     first.set_user(model_hash, NOBODY, True)
     second.set_public(model_hash, True)
     first.set_user(model_hash, NOBODY, False)

@@ -63,6 +63,13 @@ def list_at(data: bytes, offset: int) -> list[bytes]:
     return words[1 : 1 + int.from_bytes(words[0], "big")]
 
 
+def text_at(data: bytes, member: int) -> str:
+    """A string that is a member of a struct."""
+    start = int.from_bytes(words_of(data)[member], "big")
+    length = int.from_bytes(data[start : start + 32], "big")
+    return data[start + 32 : start + 32 + length].decode()
+
+
 def text(content: str) -> bytes:
     """A string as an argument: its length, and its bytes filled up to words."""
     data = content.encode()

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from mpc_infer.v1 import common_pb2, coordinator_pb2, coordinator_pb2_grpc
 from tests.integration import second_crypto as crypto
-from tests.integration.second_chain import Chain, address_word, byte_strings, list_at, text, word, words_of
+from tests.integration.second_chain import Chain, address_word, byte_strings, list_at, text, text_at, word, words_of
 
 JOB_REQUEST = (
     "JobRequest(bytes32 jobId,bytes32 modelHash,bytes32 partySet,bytes32 inputRoot,address owner,uint8 delivery,"
@@ -78,7 +78,7 @@ class SecondClient:
         self.party_registry, self.model_registry, self.anchor = (bytes.fromhex(chain[name][2:]) for name in names)
         self.chain = Chain(chain["rpc_url"])
         tls = grpc.ssl_channel_credentials(*((keys / name).read_bytes() for name in ("ca.pem", "tls.key", "tls.pem")))
-        identity = client["coordinator_address"][2:].lower() + ".mpc-infer.internal"
+        identity = client["coordinator_address"][2:].lower() + ".coordinator.mpc-infer.internal"
         options = [
             ("grpc.ssl_target_name_override", identity),
             ("grpc.max_receive_message_length", 64 * MIB),
@@ -121,6 +121,10 @@ class SecondClient:
         assert crypto.digest("model-hash", found.manifest) == active
         assert crypto.digest("graph", found.graph).hex() == manifest["graph_digest"]
         assert canonical(manifest) == found.manifest
+        record = self.chain.call(self.model_registry, "model(bytes32)", active)[32:]
+        owner, version, _, _, party_set = words_of(record)[:5]
+        assert (owner, version) == (address_word(bytes.fromhex(manifest["owner"][2:])), word(manifest["version"]))
+        assert (party_set.hex(), text_at(record, 5)) == (manifest["party_set"], manifest["name"])
         return active, manifest
 
     # Steps 3 and 4
@@ -260,7 +264,7 @@ class SecondClient:
         }
         return json.dumps(content).encode()
 
-    # Section 11: a model of one linear layer
+    # Section 14: a model of one linear layer
 
     def publish(self, name: str, weights: Sequence[Sequence[float]]) -> tuple[bytes, list[bytes]]:
         """Version 1 of a name, brought to the parties. Returns the model's hash and the parties' signed holdings."""
@@ -289,7 +293,6 @@ class SecondClient:
                 "input_limit": 2**15,
                 "inputs": json.loads(graph)["inputs"],
                 "outputs": json.loads(graph)["outputs"],
-                "plans": {},
             }
         )
         model_hash = crypto.digest("model-hash", manifest)
@@ -304,7 +307,8 @@ class SecondClient:
         )
         answer = self.stub.PublishModel(request, timeout=60)
         assert answer.model_hash == model_hash
-        held = crypto.typed_digest(HOLDING, model_hash + network.party_set, self.chain.chain_id, self.model_registry)
+        holding = model_hash + network.party_set + address_word(self.address)
+        held = crypto.typed_digest(HOLDING, holding, self.chain.chain_id, self.model_registry)
         self._check_signatures(held, answer.holdings, [party.address for party in network.parties])
         return model_hash, [each.signature for each in answer.holdings]
 

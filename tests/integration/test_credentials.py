@@ -22,12 +22,12 @@ from mpc_infer.v1 import (
 SECONDS = 10
 
 
-def places(net: Devnet) -> list[tuple[str, Address]]:
+def places(net: Devnet) -> list[tuple[str, Address, str]]:
     topology, members = net.network.topology, net.network.members
     return [
-        (topology.coordinator.target, members.coordinator),
-        (topology.dealer.target, members.dealer),
-        (topology.parties[0].service.target, members.parties[0]),
+        (topology.coordinator.target, members.coordinator, "coordinator"),
+        (topology.dealer.target, members.dealer, "dealer"),
+        (topology.parties[0].service.target, members.parties[0], "party"),
     ]
 
 
@@ -51,19 +51,19 @@ def status_of(call: Callable[[grpc.Channel], Any], channel: grpc.Channel) -> grp
 
 @pytest.mark.parametrize("index", range(3), ids=["coordinator", "dealer", "party"])
 def test_a_certificate_of_another_authority_is_refused(net: Devnet, index: int) -> None:
-    target, address = places(net)[index]
+    target, address, role = places(net)[index]
     signer, foreign = Signer.generate(), CertificateAuthority.create("somebody else")
     certificate, key = foreign.issue(signer.address, "client")
     ours = Keystore(net.layout.keystore("operator")).tls
-    channel = open_sync_channel(target, TlsCredentials(ours.ca_pem, certificate, key), peer=address)
+    channel = open_sync_channel(target, TlsCredentials(ours.ca_pem, certificate, key), peer=address, role=role)
     assert status_of(CALLS[index], channel) is grpc.StatusCode.UNAVAILABLE
 
 
 @pytest.mark.parametrize("index", range(3), ids=["coordinator", "dealer", "party"])
 def test_no_certificate_is_refused(net: Devnet, index: int) -> None:
-    target, address = places(net)[index]
+    target, address, role = places(net)[index]
     credentials = grpc.ssl_channel_credentials(Keystore(net.layout.keystore("operator")).tls.ca_pem)
-    options = [("grpc.ssl_target_name_override", identity_host(address))]
+    options = [("grpc.ssl_target_name_override", identity_host(address, role))]
     channel = grpc.secure_channel(target, credentials, options=options)
     assert status_of(CALLS[index], channel) is grpc.StatusCode.UNAVAILABLE
 
@@ -77,9 +77,9 @@ def test_plain_text_is_refused(net: Devnet, index: int) -> None:
 @pytest.mark.parametrize("index", range(3), ids=["coordinator", "dealer", "party"])
 def test_a_role_of_another_name_is_not_believed(net: Devnet, index: int) -> None:
     """The dialling side: an impostor with a valid certificate of somebody else."""
-    target, _ = places(net)[index]
+    target, _, role = places(net)[index]
     credentials = Keystore(net.layout.keystore("operator")).tls
-    channel = open_sync_channel(target, credentials, peer=Signer.generate().address)
+    channel = open_sync_channel(target, credentials, peer=Signer.generate().address, role=role)
     assert status_of(CALLS[index], channel) is grpc.StatusCode.UNAVAILABLE
 
 
@@ -89,8 +89,8 @@ def test_a_role_of_another_name_is_not_believed(net: Devnet, index: int) -> None
 def test_a_member_may_call_only_what_its_role_may(net: Devnet, who: str, index: int) -> None:
     net.client("data-owner")
     path = net.layout.client_keystore(who) if who == "data-owner" else net.layout.keystore(who)
-    target, address = places(net)[index]
-    channel = open_sync_channel(target, Keystore(path).tls, peer=address)
+    target, address, role = places(net)[index]
+    channel = open_sync_channel(target, Keystore(path).tls, peer=address, role=role)
     assert status_of(CALLS[index], channel) is grpc.StatusCode.PERMISSION_DENIED
 
 
@@ -100,8 +100,8 @@ def test_a_second_coordinator_is_not_obeyed(net: Devnet) -> None:
 
     directory = net.layout.root / "second-coordinator"
     second = admit(load_authority(net.layout), directory, "coordinator")
-    target, address = places(net)[2]
-    channel = open_sync_channel(target, second.tls, peer=address)
+    target, address, role = places(net)[2]
+    channel = open_sync_channel(target, second.tls, peer=address, role=role)
 
     def run(channel: grpc.Channel) -> Any:
         return party_pb2_grpc.PartyServiceStub(channel).RunJob(party_pb2.RunJobRequest(), timeout=SECONDS)
@@ -112,8 +112,8 @@ def test_a_second_coordinator_is_not_obeyed(net: Devnet) -> None:
 def test_the_health_service_and_reflection_are_for_members(net: Devnet) -> None:
     from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-    target, address = places(net)[2]
-    with open_sync_channel(target, Keystore(net.layout.keystore("operator")).tls, peer=address) as channel:
+    target, address, role = places(net)[2]
+    with open_sync_channel(target, Keystore(net.layout.keystore("operator")).tls, peer=address, role=role) as channel:
         request = reflection_pb2.ServerReflectionRequest(list_services="")
         answers = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(
             iter([request]), timeout=SECONDS

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-from bench.fleet import PartyProcess
 from bench.models import dense, random_weights
+from bench.wire import arrays_of
 from mpc_infer.graph import Graph, Node, TensorSpec
 from mpc_infer.sharing import decode
+
+from .misbehaviour import collect, record
 
 
 def identity(factor_bits):
@@ -31,26 +33,12 @@ def test_a_million_truncations_without_a_wrap(fleets, parties):
     assert np.abs(inference.ring["y"].view(np.int64) - exact).max() <= 1
 
 
-def record(party: PartyProcess) -> None:
-    """At a party: keep every opened value of the next evaluations."""
-    from mpc_infer.engine.crypten import communicator
-
-    original = communicator.LinkOpening._combine
-    party.opened = []
-
-    def keep(self, flat, combine):
-        opened = original(self, flat, combine)
-        party.opened.append(opened.copy())
-        return opened
-
-    communicator.LinkOpening._combine = keep
-    party.restore = lambda: setattr(communicator.LinkOpening, "_combine", original)
-
-
-def collect(party: PartyProcess) -> list:
-    """At a party: what was opened."""
-    party.restore()
-    return party.opened
+def run_recorded(fleet, graph, x):
+    """Every opened value of one inference, by party."""
+    everybody = range(fleet.size)
+    fleet.do(everybody, record)
+    fleet.infer(graph, {"x": x})
+    return [arrays_of(answer) for answer in fleet.do(everybody, collect)]
 
 
 def chi_square(values):
@@ -66,9 +54,7 @@ def test_every_opened_value_is_uniform_for_any_input(fleets, parties):
     graph = dense([30, 20, 1], last="Sigmoid")
     fleet.load(graph, random_weights(graph))
     for x in (np.zeros((200, 30)), np.full((200, 30), -1000.0)):
-        fleet.call(record, [()] * parties)
-        fleet.infer(graph, {"x": x})
-        openings = fleet.call(collect, [()] * parties)
+        openings = run_recorded(fleet, graph, x)
         assert all(np.array_equal(a, b) for a, b in zip(openings[0], openings[-1], strict=True))
         for step, opened in enumerate(openings[0]):
             if is_bits(opened):
@@ -86,11 +72,7 @@ def test_two_runs_on_the_same_input_open_other_values(fleets):
     fleet = fleets(3)
     graph, weights = identity(0)
     fleet.load(graph, weights)
-    seen = []
-    for _ in range(2):
-        fleet.call(record, [()] * 3)
-        fleet.infer(graph, {"x": np.ones((4, 1))})
-        seen.append(fleet.call(collect, [()] * 3)[0])
+    seen = [run_recorded(fleet, graph, np.ones((4, 1)))[0] for _ in range(2)]
     for first, second in zip(*seen, strict=True):
         assert not (first == second).any()
 

@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import pytest
 
+from mpc_infer.errors import InvalidInput
 from mpc_infer.telemetry import Log, configure
 
 SECRET = b"\xde\xad\xbe\xef" * 8
@@ -12,10 +13,11 @@ SECRET = b"\xde\xad\xbe\xef" * 8
 
 @pytest.fixture
 def stream():
-    root = logging.getLogger("mpc_infer")
-    before = (root.handlers[:], root.level, root.propagate)
+    loggers = [logging.getLogger(name) for name in ("mpc_infer", "asyncio", "grpc", "concurrent.futures")]
+    before = [(logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
     yield io.StringIO()
-    root.handlers[:], root.level, root.propagate = before
+    for logger, state in zip(loggers, before, strict=True):
+        logger.handlers[:], logger.level, logger.propagate = state
 
 
 def test_events_are_json_objects(stream):
@@ -71,14 +73,39 @@ def test_levels_are_kept(stream):
     assert "yes" in stream.getvalue()
 
 
-def test_errors_come_with_their_traceback(stream):
-    configure(stream=stream)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_errors_come_with_types_and_frames_but_without_foreign_texts(stream, as_json):
+    configure(as_json=as_json, stream=stream)
+    cell = "31.41592 grams"
     try:
-        raise ValueError("what happened")
-    except ValueError as error:
+        try:
+            float(cell)
+        except ValueError as error:
+            raise InvalidInput("row 3 is no number") from error
+    except InvalidInput as error:
         Log("party").error("failed", exception=error)
-    assert "Traceback" in stream.getvalue()
-    assert "what happened" in stream.getvalue()
+    written = stream.getvalue()
+    assert written.count("Traceback") == 2
+    assert "test_telemetry.py" in written
+    assert "ValueError" in written
+    assert "InvalidInput: row 3 is no number" in written
+    assert "31.41592" not in written
+    assert not as_json or json.loads(written)["trace"]
+
+
+def test_a_chain_of_causes_that_bites_its_tail_ends(stream):
+    configure(stream=stream)
+    first, second = ValueError("a"), KeyError("b")
+    first.__cause__, second.__cause__ = second, first
+    Log("party").error("failed", exception=first)
+    assert stream.getvalue().count("Traceback") == 2
+
+
+def test_libraries_report_without_their_texts(stream):
+    configure(stream=stream)
+    logging.getLogger("asyncio").error("Task exception was never retrieved: ValueError('31.41592')")
+    assert "asyncio" in stream.getvalue()
+    assert "31.41592" not in stream.getvalue()
 
 
 def test_configuring_twice_does_not_double(stream):

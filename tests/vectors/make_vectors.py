@@ -59,7 +59,7 @@ def structs(owner: Address) -> dict[str, TypedStruct]:
         ),
         "batchRoot": BatchRoot(word("root"), 1024, word("set")),
         "modelPublication": ModelPublication(word("model")),
-        "modelHolding": ModelHolding(word("model"), word("set")),
+        "modelHolding": ModelHolding(word("model"), word("set"), owner),
     }
 
 

@@ -1,32 +1,23 @@
 """``python -m mpc_infer.party.lane DESCRIPTOR PARENT``: started by a party's main process, for nobody else."""
 
-import ctypes
 import gc
-import os
 import signal
 import socket
 import sys
 
-from mpc_infer import telemetry
+from mpc_infer import process, telemetry
 from mpc_infer.errors import MpcInferError
 from mpc_infer.party.frames import Message, encode, error_message, receive_frame
 from mpc_infer.party.lane.inbox import Inbox
 from mpc_infer.party.lane_setup import LaneSetup
-
-_PR_SET_PDEATHSIG = 1
-_PR_SET_DUMPABLE = 4
 
 
 def _bind_to(parent: int) -> None:
     """Die with the parent, even if it is killed; leave the end to the parent when signals reach the whole group."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if sys.platform.startswith("linux"):
-        libc = ctypes.CDLL(None)
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)  # no core dumps, no ptrace: shares and keys are in memory
-    if os.getppid() != parent:
-        sys.exit(1)
+    process.protect_memory()
+    process.bind_to_parent(parent)
 
 
 def main() -> None:

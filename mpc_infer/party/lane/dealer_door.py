@@ -29,7 +29,7 @@ class DealerDoor:
     """
 
     def __init__(self, setup: LaneSetup) -> None:
-        channel = open_sync_channel(setup.dealer_target, setup.credentials, peer=setup.dealer_address)
+        channel = open_sync_channel(setup.dealer_target, setup.credentials, peer=setup.dealer_address, role="dealer")
         self._stub: Any = dealer_pb2_grpc.DealerServiceStub(channel)  # type: ignore[no-untyped-call] # generated
         self._pinned = setup.dealer_key_id
         self._rank = setup.rank
@@ -76,7 +76,7 @@ class DealerDoor:
         return self._key
 
     def _checked(self, key: SealingPublicKey) -> SealingPublicKey:
-        if self._pinned and not same_digest(self._pinned, key.key_id):
+        if not same_digest(self._pinned, key.key_id):
             raise NotAuthenticated(
                 "the dealer shows another sealing key than the one in the configuration",
                 remedy="find out why it changed before changing dealer.sealing_key_id",

@@ -3,7 +3,7 @@
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import torch
@@ -36,7 +36,7 @@ class LoadedModel:
     """A model as a session needs it."""
 
     graph: Graph
-    weights: Shares
+    weights: Shares = field(repr=False)
 
 
 class Worker:

@@ -1,6 +1,9 @@
 """A coordinator that names another network, key or model than the chain does gets nothing sent to it."""
 
+import threading
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +11,16 @@ import numpy as np
 import pytest
 
 from mpc_infer.client.config import ClientConfig
-from mpc_infer.errors import ConfigError, InvalidRequest, ModelNotFound, MpcInferError, PartySetMismatch
+from mpc_infer.errors import (
+    ConfigError,
+    DeadlineExpired,
+    InvalidRequest,
+    ModelNotFound,
+    MpcInferError,
+    PartySetMismatch,
+)
 from mpc_infer.sharing import SealingKeys
+from mpc_infer.v1 import coordinator_pb2
 from tests.unit.coordinator.simulation import IMPORTED, Network
 
 ROWS = np.array([[1.0, 2.0, 3.0]])
@@ -101,16 +112,60 @@ async def test_a_manifest_or_graph_that_does_not_hash_right_is_refused(
 
 async def test_a_coordinator_that_lists_only_an_old_version_is_refused(net: Network) -> None:
     client = net.client()
-    old = (await client.core.facts.summaries("shift"))[0].manifest.hash
+    old = (await net.service.models(coordinator_pb2.ListModelsRequest())).models[0]
     await client.publish(IMPORTED, "shift", 2)
-    await client.deprecate(old)
+    await client.deprecate(old.model_hash)
 
     def tamper(method: str, answer: Any) -> Any:
         if method == "ListModels":
-            del answer.models[1]
+            answer.models[0].CopyFrom(old)
         return answer
 
     await _nothing_sent(net, tamper, ModelNotFound)
+
+
+async def test_one_model_is_asked_for_and_all_are_read_in_pages(net: Network) -> None:
+    for version in range(2, 13):
+        await net.client().publish(IMPORTED, "shift", version)
+    client = net.client()
+    assert len(await client.models()) == 12
+    await client.infer("shift", {"x": ROWS})
+    asked = [request for method, request in client.core.door.sent if method == "ListModels"]
+    assert len(asked) > 2
+    assert [len(request.model_hash) for request in asked] == [0] * (len(asked) - 1) + [32]
+
+
+async def test_the_deadline_holds_while_facts_are_read(net: Network) -> None:
+    gone = threading.Event()
+    read = net.chain.party_set
+    net.chain.party_set = lambda party_set: gone.wait(60) and read(party_set)
+    try:
+        with pytest.raises(DeadlineExpired):
+            await net.client().infer("shift", {"x": ROWS}, deadline_s=0.3)
+        assert not gone.is_set()
+    finally:
+        gone.set()
+
+
+async def test_the_coordinator_is_not_asked_for_facts_beyond_the_deadline(net: Network) -> None:
+    client, started = net.client(), time.monotonic()
+    await client.infer("shift", {"x": ROWS}, deadline_s=7.0)
+    facts = client.core.door.deadlines[:2]
+    assert len(facts) == 2
+    assert all(deadline <= started + 7.0 + 1.0 for deadline in facts)
+
+
+@pytest.mark.parametrize(
+    "change", [{"owner": "0x" + "11" * 20}, {"name": "shift "}, {"version": 2}, {"party_set": bytes(32)}]
+)
+async def test_a_registry_that_says_otherwise_than_the_manifest_is_noticed(
+    net: Network, change: dict[str, Any]
+) -> None:
+    (model_hash,) = net.chain.models
+    record = replace(net.chain.models[model_hash], **change)
+    net.chain.active_model = lambda name: model_hash
+    net.chain.model = lambda model_hash: record
+    await _nothing_sent(net, lambda method, answer: answer, InvalidRequest)
 
 
 CONFIG = """

@@ -1,12 +1,27 @@
 """Publishing: each step once, continued after a failure, access in the owner's hand."""
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mpc_infer.chain.records import ModelStatus
-from mpc_infer.errors import BadSignature, CorruptModel, InvalidRequest, TransactionFailed, Unavailable
+from mpc_infer.errors import (
+    BadSignature,
+    ChainUnavailable,
+    CorruptModel,
+    InvalidRequest,
+    ModelNotFound,
+    NotPermitted,
+    OutOfRange,
+    TransactionFailed,
+    Unavailable,
+)
+from mpc_infer.evidence.eip712 import ModelHolding, sign
 from mpc_infer.identity.signer import Signer
+from mpc_infer.model.manifest import Manifest
+from tests.unit.coordinator.simulated_chain import PARTY_SET
 from tests.unit.coordinator.simulation import IMPORTED, Network, Party
 
 
@@ -27,15 +42,91 @@ async def test_publishing_a_package_again_continues_where_it_stopped(net: Networ
         raise Unavailable("down")
 
     client = net.client()
-    package = await client._owner.package(IMPORTED, "other", 1)
+    package = await client.package(IMPORTED, "other", 1)
     net.parties[1].hooks["InstallModel"] = unreachable
     with pytest.raises(Unavailable):
         await client.publish(package, "other", 1)
     net.parties[1].hooks.clear()
-    assert list((await client.publish(package, "other", 1)).txs) == ["stage", "activate", "public"]
+    net.chain.down = True
+    with pytest.raises(ChainUnavailable):
+        await client.publish(package, "other", 1)
+    net.chain.down = False
+    assert list((await client.publish(package, "other", 1)).txs) == ["propose", "stage", "activate", "public"]
     assert list((await client.publish(package, "other", 1)).txs) == ["public"]
     with pytest.raises(InvalidRequest):
         await client.publish(package, "other", 2)
+
+
+async def test_a_version_that_is_somebody_elses_in_the_registry_is_not_published(net: Network) -> None:
+    client, stranger = net.client(), Signer.generate().address
+    package = await client._owner.package(IMPORTED, "other", 1)
+    published = await client.publish(package, "other", 1)
+    net.chain.models[published.model_hash] = replace(net.chain.models[published.model_hash], owner=stranger)
+    with pytest.raises(NotPermitted, match=stranger):
+        await client.publish(package, "other", 1)
+
+
+async def test_a_holding_signed_for_another_owner_is_refused(net: Network) -> None:
+    async def for_another(party: Party, request: Any) -> Any:
+        answer = await party.on_InstallModel(request)
+        model_hash = Manifest.from_bytes(request.manifest).hash
+        holding = ModelHolding(model_hash, PARTY_SET, Signer.generate().address)
+        answer.holding.signature = sign(holding, party.model_domain, party.signer)
+        return answer
+
+    net.parties[1].hooks["InstallModel"] = for_another
+    with pytest.raises(BadSignature):
+        await net.client().publish(IMPORTED, "other", 1)
+    assert [manifest.name for manifest in await net.client().models()] == ["shift"]
+
+
+async def test_inputs_beyond_the_declared_limit_are_refused_by_the_sdk(net: Network) -> None:
+    client = net.client()
+    published = await client.publish(IMPORTED, "narrow", 1, input_limit=64)
+    assert published.manifest.input_limit == 64
+    result = await client.infer("narrow", {"x": [[63.5, -63.5, 0.0]]})
+    np.testing.assert_array_equal(result.outputs["y"], [[64.0, -64.5, 2.0]])
+    sent = len(client.core.door.sent)
+    for value in (64.0, -64.0, 1e6):
+        with pytest.raises(OutOfRange, match=r"input 'x'.* -64 and 64.*'narrow'"):
+            await client.infer("narrow", {"x": [[0.0, value, 0.0]]})
+    assert len(client.core.door.sent) == sent
+
+
+async def test_a_package_keeps_its_input_limit(net: Network) -> None:
+    client = net.client()
+    package = await client._owner.package(IMPORTED, "narrow", 1, 64)
+    with pytest.raises(InvalidRequest, match="input limit"):
+        await client.publish(package, "narrow", 1, input_limit=65)
+    assert (await client.publish(package, "narrow", 1, input_limit=64)).manifest.input_limit == 64
+
+
+async def test_a_party_that_is_down_leaves_name_and_version_free(net: Network) -> None:
+    async def unreachable(party: Party, request: Any) -> Any:
+        raise Unavailable("down")
+
+    client = net.client()
+    net.parties[1].hooks["InstallModel"] = unreachable
+    height = net.chain.height
+    with pytest.raises(Unavailable):
+        await client.publish(IMPORTED, "other", 1)
+    assert net.chain.height == height
+    net.parties[1].hooks.clear()
+    published = await client.publish(IMPORTED, "other", 1)  # packaged anew: another hash, the same name and version
+    assert net.chain.models[published.model_hash].status is ModelStatus.ACTIVE
+
+
+async def test_a_publication_that_stopped_on_the_chain_goes_on_with_the_same_package(net: Network) -> None:
+    def lost(*_: Any) -> Any:
+        raise ChainUnavailable("no answer")
+
+    client = net.client()
+    package = await client.package(IMPORTED, "other", 1)
+    stage, net.chain.stage = net.chain.stage, lost
+    with pytest.raises(ChainUnavailable):
+        await client.publish(package, "other", 1)
+    net.chain.stage = stage
+    assert list((await client.publish(package, "other", 1)).txs) == ["stage", "activate", "public"]
 
 
 async def test_a_transaction_that_fails_ends_the_publication(net: Network) -> None:
@@ -45,7 +136,8 @@ async def test_a_transaction_that_fails_ends_the_publication(net: Network) -> No
     net.chain.propose = refuse
     with pytest.raises(TransactionFailed):
         await net.client().publish(IMPORTED, "other", 1)
-    assert [manifest.name for manifest in await net.client().models()] == ["shift"]
+    with pytest.raises(ModelNotFound):
+        await net.client().infer("other", {"x": [[1.0, 2.0, 3.0]]})
 
 
 async def test_a_holding_signed_by_somebody_else_is_refused(net: Network) -> None:

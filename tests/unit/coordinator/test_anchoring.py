@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mpc_infer.errors import ReceiptNotFound, TransactionFailed, Unavailable
 from mpc_infer.evidence import merkle
 from mpc_infer.store import BatchState, CoordinatorStore
 from tests.unit.coordinator.simulation import IMPORTED, Network, Party, until
@@ -101,3 +102,102 @@ async def test_a_party_that_signs_another_root_holds_only_the_anchor_up(net: Net
     root = next(iter(net.chain.anchors))
     assert store.outbox.batch(root).state is BatchState.ANCHORED
     store.close()
+
+
+def _disowns(digests: set[bytes]) -> Any:
+    async def hook(party: Party, request: Any) -> Any:
+        if digests & set(request.receipt_digests):
+            raise ReceiptNotFound("some of these receipts are not ours", party=party.index)
+        return await party.on_SignRoot(request)
+
+    return hook
+
+
+async def test_what_a_party_disowns_is_set_aside_and_the_others_are_anchored(tmp_path: Path) -> None:
+    net = Network(tmp_path, anchor_max_delay_s=600.0, anchor_max_size=5)
+    async with net.run():
+        await net.client().publish(IMPORTED, "shift", 1)
+        results = await _jobs(net, 4)
+        digests = [result.receipt.receipt.digest(net.chain.receipt_domain) for result in results]
+        net.parties[2].hooks["SignRoot"] = _disowns({digests[1]})
+        net.parties[0].hooks["SignRoot"] = _disowns({digests[3]})
+        results += await _jobs(net, 1)
+        await _anchor_all(net, [results[0], results[2], results[4]])
+        for lost in (results[1], results[3]):
+            assert (await net.client().bundle(lost)).inclusion is None
+    assert [record.size for record in net.chain.anchors.values()] == [3]
+    assert _open_batches(net) == 0
+
+
+async def test_signatures_that_the_chain_refuses_are_asked_for_again(tmp_path: Path) -> None:
+    net, anchor = Network(tmp_path), None
+    async with net.run():
+        await net.client().publish(IMPORTED, "shift", 1)
+        anchor = net.chain.anchor
+        net.chain.anchor = _refusing
+        results = await _jobs(net, 1)
+        await until(lambda: net.parties[0].calls.count("SignRoot") >= 1)
+        await until(lambda: _refused_again(net))
+        net.chain.anchor = anchor
+        await _anchor_all(net, results)
+
+
+def _refusing(*_: Any) -> Any:
+    raise TransactionFailed("SignerNotValid")
+
+
+def _refused_again(net: Network) -> bool:
+    return net.parties[0].calls.count("SignRoot") >= 2
+
+
+async def test_a_batch_that_cannot_go_on_does_not_hold_up_the_next(net: Network) -> None:
+    stuck: set[bytes] = set()
+
+    async def not_the_first(party: Party, request: Any) -> Any:
+        stuck.update(() if stuck else request.receipt_digests)
+        if stuck & set(request.receipt_digests):
+            raise Unavailable("later")
+        return await party.on_SignRoot(request)
+
+    net.parties[1].hooks["SignRoot"] = not_the_first
+    (first,) = await _jobs(net, 1)
+    await until(lambda: stuck)
+    for _ in range(4):  # the pause of the stuck one grows; nobody else's does
+        await _anchor_all(net, await _jobs(net, 1))
+    assert _open_batches(net) == 1
+    assert (await net.client().bundle(first)).inclusion is None
+
+
+async def test_a_root_counts_as_anchored_when_enough_blocks_follow_it(tmp_path: Path) -> None:
+    net = Network(tmp_path, chain={"confirmations": 3})
+    async with net.run():
+        await net.client().publish(IMPORTED, "shift", 1)
+        results = await _jobs(net, 1)
+        await until(lambda: net.chain.anchors)
+        assert _open_batches(net) == 1
+        net.chain.height += 3
+        (inclusion,) = await _anchor_all(net, results)
+        assert inclusion.gas_used == 21_000
+    assert _open_batches(net) == 0
+
+
+async def test_a_root_that_is_dropped_before_it_is_confirmed_is_sent_again(tmp_path: Path) -> None:
+    net = Network(tmp_path, chain={"confirmations": 3})
+    async with net.run():
+        await net.client().publish(IMPORTED, "shift", 1)
+        results = await _jobs(net, 1)
+        await until(lambda: net.chain.anchors)
+        net.chain.anchors.clear()
+        await until(lambda: net.chain.anchors)
+        net.chain.height += 3
+        await _anchor_all(net, results)
+
+
+async def test_a_root_that_the_chain_loses_later_is_sent_again(tmp_path: Path) -> None:
+    net = Network(tmp_path, chain={"recheck_s": 0.05})
+    async with net.run():
+        await net.client().publish(IMPORTED, "shift", 1)
+        await _anchor_all(net, await _jobs(net, 1))
+        net.chain.anchors.clear()
+        await until(lambda: net.chain.anchors)
+        await until(lambda: _open_batches(net) == 0)

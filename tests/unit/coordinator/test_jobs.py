@@ -211,24 +211,6 @@ async def test_a_failed_job_stays_failed_and_says_why(net: Network) -> None:
     assert (again.problem.code, again.problem.party) == ("PEER_TIMEOUT", "0")  # as the others say it
 
 
-async def test_a_crash_leaves_failed_jobs_and_no_second_run(tmp_path: Path) -> None:
-    net = Network(tmp_path)
-    async with net.run():
-        await net.client().publish(IMPORTED, "shift", 1)
-        for party in net.parties:
-            party.hooks["RunJob"] = hang
-        message = await _message(net, detach=True)
-        await net.service.submit(message, net.owner.address)
-    for party in net.parties:
-        party.hooks.clear()
-        party.calls.clear()
-    async with net.run():
-        answer = await net.service.submit(message, net.owner.address)
-        assert (answer.state, answer.problem.code) == (coordinator_pb2.JOB_STATE_FAILED, "SESSION_ABORTED")
-        assert _runs(net) == 0
-        await _works(net)
-
-
 async def test_a_full_queue_refuses_without_a_trace(tmp_path: Path) -> None:
     net = Network(tmp_path, queue=1)
     async with net.run():

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import grpc
 import pytest
 
 from mpc_infer import errors
@@ -24,6 +25,8 @@ from mpc_infer.v1 import dealer_pb2, dealer_pb2_grpc
 
 TIMEOUT = 20
 PLAN = Plan("crypten", bytes(32), 2, 2, 16, 3, 100, (Square((400_000,)),))
+LONG = Plan("crypten", bytes(32), 2, 2, 16, 3, 100, (Square((8_000_000,)),))
+"""Its corrections do not fit into the buffers on the way."""
 
 
 class Network:
@@ -32,7 +35,7 @@ class Network:
 
     def channel(self, role, identity):
         credentials = TlsCredentials(self.authority.certificate_pem, *self.authority.issue(identity, role, [], 1))
-        return open_channel(f"127.0.0.1:{self.port}", credentials, peer=self.address)
+        return open_channel(f"127.0.0.1:{self.port}", credentials, peer=self.address, role="dealer")
 
 
 @pytest.fixture
@@ -41,7 +44,8 @@ async def network(tmp_path) -> AsyncIterator[Network]:
     signer = Signer.generate()
     issued = authority.issue(signer.address, "dealer", ["127.0.0.1"], 1)
     Keystore.create(tmp_path / "keys", signer=signer, tls=TlsCredentials(authority.certificate_pem, *issued))
-    (tmp_path / "dealer.toml").write_text('[dealer]\nlisten = "127.0.0.1:0"\nkeystore = "keys"\n')
+    limits = "[limits]\nmax_concurrent = 2\nmax_per_caller = 1\nrequest_s = 2.0\n"
+    (tmp_path / "dealer.toml").write_text(f'[dealer]\nlisten = "127.0.0.1:0"\nkeystore = "keys"\n{limits}')
     server = build(DealerConfig.load(tmp_path / "dealer.toml"))
     await server.start()
     yield Network(server.port, authority, signer.address)
@@ -53,15 +57,15 @@ async def corrections(stub, request):
         return [answer.chunk async for answer in stub.GetCorrections(request, timeout=TIMEOUT)]
 
 
-def make_request(key, receiver):
+def make_request(key, receiver, plan=PLAN):
     seeds, material = [fresh_seed(), fresh_seed()], b"m" * 16
     commitments = [seed_commitment(material, index, seed) for index, seed in enumerate(seeds)]
     boxes = [
-        sealed_to(seal(seed, key, sealed_seed_context(material, PLAN.digest, commitments, index, receiver)))
+        sealed_to(seal(seed, key, sealed_seed_context(material, plan.digest, commitments, index, receiver)))
         for index, seed in enumerate(seeds)
     ]
     return dealer_pb2.GetCorrectionsRequest(
-        material_id=material, plan=PLAN.to_bytes(), seed_commitments=commitments, sealed_seeds=boxes
+        material_id=material, plan=plan.to_bytes(), seed_commitments=commitments, sealed_seeds=boxes
     )
 
 
@@ -92,6 +96,31 @@ async def test_other_roles_are_refused(network, role):
         stub = dealer_pb2_grpc.DealerServiceStub(channel)
         with pytest.raises(errors.NotPermitted):
             await corrections(stub, dealer_pb2.GetCorrectionsRequest())
+
+
+async def test_readers_that_stop_reading_stop_nobody_else(network):
+    """One caller holds what it may have and reads nothing; another one is served meanwhile, and the first one ends."""
+    slow, party = Signer.generate().address, Signer.generate().address
+    async with network.channel("party", slow) as channel, network.channel("party", party) as other:
+        stub = dealer_pb2_grpc.DealerServiceStub(channel)
+        info = await stub.GetDealerInfo(dealer_pb2.GetDealerInfoRequest(), timeout=TIMEOUT)
+        key = sealing_key_from(info.sealing_key)
+        unread = [stub.GetCorrections(make_request(key, slow, LONG), timeout=TIMEOUT) for _ in range(3)]
+        assert await unread[0].read() is not grpc.aio.EOF
+        served = await corrections(dealer_pb2_grpc.DealerServiceStub(other), make_request(key, party))
+        assert sum(map(len, served)) == PLAN.correction_bytes
+        for call in unread[1:]:  # still waiting for the first one when their time was over
+            with pytest.raises(errors.DeadlineExpired, match="was not read"), translated("the dealer"):
+                await call.read()
+        # What it held is free again.
+        assert len(await corrections(stub, make_request(key, slow))) == 4
+
+
+async def test_a_request_larger_than_any_plan_is_refused(network):
+    async with network.channel("party", Signer.generate().address) as channel:
+        stub = dealer_pb2_grpc.DealerServiceStub(channel)
+        with pytest.raises(errors.MessageTooLarge, match="larger than max"):
+            await corrections(stub, dealer_pb2.GetCorrectionsRequest(plan=bytes(2 << 20)))
 
 
 async def test_too_many_parties_are_refused(network):

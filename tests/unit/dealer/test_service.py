@@ -149,3 +149,13 @@ def test_chunks_hold_the_same_bytes(sizes):
 
 def test_a_chunk_fits_a_message():
     assert CHUNK_BYTES <= 4 << 20
+
+
+def test_work_is_limited_for_all_batches_together(keys, receiver):
+    work = sum(request.work for request in PLAN.requests)
+    _, request = make(keys, receiver)
+    assert dealer(keys, max_work=work).corrections(request, receiver)
+    with pytest.raises(errors.InvalidRequest, match="limit"):
+        dealer(keys, max_work=work - 1).corrections(request, receiver)
+    with pytest.raises(errors.MessageTooLarge, match="2 times"):
+        dealer(keys, max_work=2 * work - 1).corrections(dataclasses.replace(request, batches=2), receiver)

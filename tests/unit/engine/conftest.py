@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.fleet import free_ports
+from mpc_infer.devnet.ports import free_ports
 from mpc_infer.engine.tls_link import LinkConfig, TlsLink
 from mpc_infer.identity import CertificateAuthority, Signer, TlsCredentials
 

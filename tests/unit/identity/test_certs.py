@@ -10,13 +10,13 @@ from mpc_infer.errors import InvalidInput, NotAuthenticated
 from mpc_infer.identity import CertificateAuthority, Peer, Role, Signer, identity_host, peer_identity, tls_key_hash
 
 ADDRESS = Signer.generate().address
-HOST = identity_host(ADDRESS)
+HOST = identity_host(ADDRESS, "party")
 
 
 def with_names(*names: x509.GeneralName | None) -> bytes:
     """A certificate with these alternative names, whoever made it."""
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, HOST)])
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, ADDRESS)])
     builder = x509.CertificateBuilder(subject, subject, key.public_key(), 1, now, now + datetime.timedelta(days=1))
     if names != (None,):
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
@@ -46,7 +46,7 @@ def test_a_certificate_says_what_it_may_do(authority):
 
 
 def test_the_identity_host_has_no_prefix_and_no_capitals():
-    assert f"{ADDRESS[2:].lower()}.mpc-infer.internal" == HOST
+    assert f"{ADDRESS[2:].lower()}.party.mpc-infer.internal" == HOST
 
 
 @pytest.mark.parametrize(
@@ -55,14 +55,21 @@ def test_the_identity_host_has_no_prefix_and_no_capitals():
         (None,),
         (x509.DNSName(HOST),),
         (role_uri("party"),),
-        (x509.DNSName(HOST), x509.DNSName(identity_host(Signer.generate().address)), role_uri("party")),
+        (x509.DNSName(HOST), x509.DNSName(identity_host(Signer.generate().address, "party")), role_uri("party")),
         (x509.DNSName(HOST), role_uri("party"), role_uri("coordinator")),
         (x509.DNSName(HOST), role_uri("king")),
+        (x509.DNSName(HOST), role_uri("client")),
+        (x509.DNSName(f"{ADDRESS[2:].lower()}.mpc-infer.internal"), role_uri("party")),
+        (x509.DNSName(f"{ADDRESS[2:].lower()}.party.party.mpc-infer.internal"), role_uri("party")),
         (x509.DNSName(HOST + ".example"), role_uri("party")),
         (x509.DNSName("x" + HOST), role_uri("party")),
         (x509.DNSName("a." + HOST), role_uri("party")),
         (x509.DNSName("*.mpc-infer.internal"), role_uri("party")),
-        (x509.DNSName(HOST), x509.DNSName(identity_host(Signer.generate().address).upper()), role_uri("party")),
+        (
+            x509.DNSName(HOST),
+            x509.DNSName(identity_host(Signer.generate().address, "party").upper()),
+            role_uri("party"),
+        ),
     ],
 )
 def test_without_exactly_one_identity_and_role_nobody_is_known(names):
@@ -78,7 +85,7 @@ def test_what_is_no_certificate_is_refused(data):
 
 @pytest.mark.parametrize(
     "host",
-    ["", "a b\u00e9", identity_host(ADDRESS), identity_host(ADDRESS).upper(), f"{HOST}.", "mpc-infer.internal"],
+    ["", "a b\u00e9", HOST, HOST.upper(), f"{HOST}.", "mpc-infer.internal"],
 )
 def test_hosts_cannot_be_identities_or_nonsense(authority, host):
     with pytest.raises(InvalidInput):

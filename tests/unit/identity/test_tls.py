@@ -46,7 +46,7 @@ def handshake(server: ssl.SSLContext, client: ssl.SSLContext, host: str):
 
 def test_both_ends_know_who_the_other_is(issue):
     (one, serving), (two, dialling) = issue("party"), issue("coordinator")
-    ends = handshake(server_context(serving), client_context(dialling), identity_host(one.address))
+    ends = handshake(server_context(serving), client_context(dialling), identity_host(one.address, "party"))
     assert ends["received"] == b"ping"
     assert ends["client"].version() == "TLSv1.3"
     seen_by_server = peer_identity(ends["server"].getpeercert(binary_form=True))
@@ -59,22 +59,28 @@ def test_both_ends_know_who_the_other_is(issue):
 
 def test_a_server_of_another_identity_is_refused(issue):
     (_, serving), (other, dialling) = issue(), issue()
-    ends = handshake(server_context(serving), client_context(dialling), identity_host(other.address))
+    ends = handshake(server_context(serving), client_context(dialling), identity_host(other.address, "party"))
     assert isinstance(ends["client"], ssl.SSLCertVerificationError)
     assert isinstance(ends["server"], OSError)
+
+
+def test_a_server_of_another_role_is_refused_even_with_the_same_address(issue):
+    (one, serving), (_, dialling) = issue("client"), issue()
+    ends = handshake(server_context(serving), client_context(dialling), identity_host(one.address, "party"))
+    assert isinstance(ends["client"], ssl.SSLCertVerificationError)
 
 
 def test_a_server_of_another_authority_is_refused(issue, authority):
     foreign = CertificateAuthority.create("foreign")
     (one, serving), (_, dialling) = issue(by=foreign), issue()
-    ends = handshake(server_context(serving), client_context(dialling), identity_host(one.address))
+    ends = handshake(server_context(serving), client_context(dialling), identity_host(one.address, "party"))
     assert isinstance(ends["client"], ssl.SSLCertVerificationError)
 
 
 def test_a_client_of_another_authority_is_refused(issue):
     foreign = CertificateAuthority.create("foreign")
     (one, serving), (_, dialling) = issue(), issue(by=foreign)
-    ends = handshake(server_context(serving), client_context(dialling), identity_host(one.address))
+    ends = handshake(server_context(serving), client_context(dialling), identity_host(one.address, "party"))
     assert isinstance(ends["server"], ssl.SSLCertVerificationError)
     assert "received" not in ends
 
@@ -82,14 +88,14 @@ def test_a_client_of_another_authority_is_refused(issue):
 def test_a_client_without_a_certificate_is_refused(issue, authority):
     one, serving = issue()
     bare = ssl.create_default_context(cadata=authority.certificate_pem.decode())
-    ends = handshake(server_context(serving), bare, identity_host(one.address))
+    ends = handshake(server_context(serving), bare, identity_host(one.address, "party"))
     assert isinstance(ends["server"], ssl.SSLError)
     assert "received" not in ends
 
 
 def test_an_expired_certificate_is_refused(issue):
     (one, serving), (_, dialling) = issue(), issue(days=0)
-    ends = handshake(server_context(serving), client_context(dialling), identity_host(one.address))
+    ends = handshake(server_context(serving), client_context(dialling), identity_host(one.address, "party"))
     # `days=0` ends at the moment of issue.
     assert isinstance(ends["server"], ssl.SSLCertVerificationError)
 
@@ -99,7 +105,7 @@ def test_older_tls_is_refused(issue):
     old = client_context(dialling)
     old.minimum_version = ssl.TLSVersion.TLSv1_2
     old.maximum_version = ssl.TLSVersion.TLSv1_2
-    ends = handshake(server_context(serving), old, identity_host(one.address))
+    ends = handshake(server_context(serving), old, identity_host(one.address, "party"))
     assert isinstance(ends["server"], ssl.SSLError)
     assert isinstance(ends["client"], OSError)
 

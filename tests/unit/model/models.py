@@ -36,7 +36,9 @@ class Parties:
         return [PartyKeys(address, key.public) for address, key in zip(self.addresses, self.keys, strict=True)]
 
 
-def package(parties: Parties, model: ImportedModel | None = None, version: int = 1) -> ModelPackage:
+def package(
+    parties: Parties, model: ImportedModel | None = None, version: int = 1, input_limit: int | None = None
+) -> ModelPackage:
     return package_model(
         model or imported(),
         name="digits",
@@ -44,4 +46,5 @@ def package(parties: Parties, model: ImportedModel | None = None, version: int =
         owner=OWNER,
         party_set=PARTY_SET,
         parties=parties.public,
+        input_limit=input_limit,
     )

@@ -137,6 +137,27 @@ def test_a_weight_that_does_not_fit_is_named(value: float) -> None:
         package(Parties(2), ImportedModel(GRAPH, weights))
 
 
+def wide(weight: float) -> ImportedModel:
+    return ImportedModel(GRAPH, {"w": np.full((8, 4), weight), "b": np.zeros(4)})
+
+
+def test_the_input_limit_is_the_owners_or_the_widest_that_fits() -> None:
+    assert package(Parties(2), input_limit=50).manifest.input_limit == 50
+    # 8 * 2^12 * 30000 is below 2^30, the double is not.
+    assert package(Parties(2), wide(30_000.0)).manifest.input_limit == 2**12
+
+
+def test_a_model_that_may_leave_the_range_is_refused_with_the_node() -> None:
+    with pytest.raises(ModelRefused, match="'dense'"):
+        package(Parties(2), wide(30_000.0), input_limit=2**13)
+
+
+@pytest.mark.parametrize("limit", [0, -1, 2**15 + 1])
+def test_an_input_limit_that_is_none(limit: int) -> None:
+    with pytest.raises(CorruptModel, match=f"input limit.*{limit}"):
+        package(Parties(2), input_limit=limit)
+
+
 def test_one_party_is_no_sharing() -> None:
     with pytest.raises(ModelRefused):
         package(Parties(1))

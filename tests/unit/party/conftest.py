@@ -15,7 +15,7 @@ from mpc_infer.chain.records import Block, ModelRecord, ModelStatus, PartySetRec
 from mpc_infer.clock import SystemClock
 from mpc_infer.dealer.config import DealerConfig
 from mpc_infer.dealer.server import build as build_dealer
-from mpc_infer.errors import ModelNotFound
+from mpc_infer.errors import ModelNotFound, NotFound
 from mpc_infer.evidence import merkle
 from mpc_infer.evidence.eip712 import ZERO_WORD, Delivery, Domain, JobRequest, ModelPublication, sign
 from mpc_infer.graph import Graph, Node, TensorSpec
@@ -48,13 +48,28 @@ class MemoryRegistry:
     def __init__(self) -> None:
         self.receipt_domain, self.model_domain = RECEIPTS, MODELS
         self.number = 100
+        self.fork = b"a"
+        """Changes the hashes of all blocks from `forked_at` on: the chain took back what was there."""
+        self.forked_at = 0
         self.members: tuple = ()
         self.models: dict[bytes, ModelRecord] = {}
         self.users: set[tuple[bytes, str]] = set()
         self.reads = 0
 
     def head(self) -> Block:
-        return Block(self.number, 1_700_000_000)
+        return self.block(self.number)
+
+    def block(self, number) -> Block:
+        if number > self.number:
+            raise NotFound(f"the chain has no block {number}")
+        return Block(number, 1_700_000_000 + number, self._hash(number), self._hash(number - 1))
+
+    def _hash(self, number) -> bytes:
+        return number.to_bytes(31, "big") + (self.fork if number >= self.forked_at else b"a")
+
+    def take_back(self, count: int) -> None:
+        """Replace the newest blocks by as many others."""
+        self.fork, self.forked_at = b"b", self.number - count + 1
 
     def model(self, model_hash, block=None) -> ModelRecord:
         self.reads += 1

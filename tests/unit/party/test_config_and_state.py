@@ -25,6 +25,7 @@ lanes = ["h:1", "h:2"]
 [dealer]
 target = "127.0.0.1:7100"
 address = "{B}"
+sealing_key_id = "{"ab" * 32}"
 
 [coordinator]
 address = "{B}"
@@ -61,6 +62,7 @@ def test_a_file_is_read_and_paths_are_relative_to_it(tmp_path):
         ("[dealer]", "[dealer]\nkey = 1", r"dealer\.key"),
         ('listen = "127.0.0.1:7200"', 'listen = "7200"', r"party\.listen"),
         ("[coordinator]", "[coordinators]", "coordinator"),
+        (f'sealing_key_id = "{"ab" * 32}"', "", r"dealer\.sealing_key_id: Field required"),
         ("[party]", "[party", "TOML"),
         (A, "0x12", "address"),
     ],

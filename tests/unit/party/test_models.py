@@ -19,7 +19,7 @@ from mpc_infer.store.cipher import Cipher
 async def test_a_party_signs_that_it_holds_a_model_and_does_so_again(party, world):
     for _ in range(2):
         holding, signature = await party.party.install(world.install_call(0))
-        assert holding == ModelHolding(world.model_hash, world.package.manifest.party_set_id)
+        assert holding == ModelHolding(world.model_hash, world.package.manifest.party_set_id, world.owner.address)
         check_signer(holding.digest(world.registry.model_domain), signature, world.addresses[0])
 
 

@@ -33,7 +33,7 @@ async def call(server, world):
         address = address or world.coordinator.address
         issued = world.authority.issue(address, role, [], 1)
         credentials = TlsCredentials(world.authority.certificate_pem, *issued)
-        channel = open_channel(f"127.0.0.1:{server.port}", credentials, peer=world.addresses[0])
+        channel = open_channel(f"127.0.0.1:{server.port}", credentials, peer=world.addresses[0], role="party")
         opened.append(channel)
         with translated("party 0"):
             return await getattr(party_pb2_grpc.PartyServiceStub(channel), method)(request, timeout=TIMEOUT)

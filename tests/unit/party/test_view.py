@@ -7,6 +7,7 @@ import pytest
 from mpc_infer import errors
 from mpc_infer.chain.records import ModelStatus
 from mpc_infer.party.view import RegistryView
+from mpc_infer.rpc.background import Background
 
 PARTY_SET = bytes(range(32))
 
@@ -69,3 +70,106 @@ async def test_blocks_are_judged_by_the_own_head(view, world):
         await view.check_block(96)
     with pytest.raises(errors.RegistryTooOld):
         await view.check_block(101)
+
+
+async def test_a_model_revoked_since_the_block_that_was_named_is_refused(view, world):
+    owner = world.owner.address
+    await view.check_model(100, world.model_hash, owner, PARTY_SET)
+    world.register(ModelStatus.REVOKED)
+    world.registry.number = 101
+    await until(lambda: view.head == 101)
+    with pytest.raises(errors.ModelInactive, match="revoked at block 101"):
+        await view.check_model(100, world.model_hash, owner, PARTY_SET)
+
+
+async def test_a_user_sent_away_since_the_block_that_was_named_is_refused(view, world):
+    owner = world.owner.address
+    await view.check_model(100, world.model_hash, owner, PARTY_SET)
+    world.registry.users.clear()
+    world.registry.number = 102
+    await until(lambda: view.head == 102)
+    with pytest.raises(errors.NotPermitted, match="at block 102"):
+        await view.check_model(100, world.model_hash, owner, PARTY_SET)
+
+
+async def test_a_user_admitted_after_the_block_that_was_named_is_refused(view, world):
+    owner = world.owner.address
+    users = set(world.registry.users)
+    world.registry.users.clear()
+    with pytest.raises(errors.NotPermitted, match="at block 100"):
+        await view.check_model(100, world.model_hash, owner, PARTY_SET)
+    world.registry.users |= users
+    world.registry.number = 101
+    await view.check_block(101)
+    with pytest.raises(errors.NotPermitted, match="at block 100"):
+        await view.check_model(100, world.model_hash, owner, PARTY_SET)
+    assert await view.check_model(101, world.model_hash, owner, PARTY_SET)
+
+
+@pytest.mark.parametrize("further", [0, 1, 2], ids=["as long", "one longer", "two longer"])
+async def test_a_grant_in_a_block_that_was_taken_back_is_gone(view, world, further):
+    owner = world.owner.address
+    world.registry.number = 101
+    await view.check_block(101)
+    await view.check_model(101, world.model_hash, owner, PARTY_SET)
+    world.registry.users.clear()
+    world.registry.take_back(1)
+    world.registry.number += further
+    changed = world.registry.head().hash
+    await until(lambda: view._head.hash == changed)
+    with pytest.raises(errors.NotPermitted):
+        await view.check_model(101, world.model_hash, owner, PARTY_SET)
+
+
+async def test_a_shorter_chain_has_a_lower_head(view, world):
+    world.registry.number = 101
+    await view.check_block(101)
+    world.registry.take_back(2)
+    world.registry.number = 100
+    await until(lambda: view.head == 100)
+    with pytest.raises(errors.RegistryTooOld, match="ahead"):
+        await view.check_block(101)
+
+
+async def test_blocks_that_follow_take_nothing_back(view, world):
+    owner = world.owner.address
+    await view.check_model(100, world.model_hash, owner, PARTY_SET)
+    for number in (101, 105):
+        world.registry.number = number
+        await until(lambda: view.head == number)  # noqa: B023 - awaited at once
+    world.register(ModelStatus.REVOKED)
+    await view.check_model(100, world.model_hash, owner, PARTY_SET)
+
+
+async def test_nothing_is_judged_by_a_chain_that_was_not_seen_for_long(world, monkeypatch):
+    view = RegistryView(world.registry, max_lag=3, poll_s=0.02, stale_s=0.1)
+    await view.start(PARTY_SET, world.addresses)
+    await view.check_block(100)
+
+    def unreachable():
+        raise errors.ChainUnavailable("no answer")
+
+    monkeypatch.setattr(world.registry, "head", unreachable)
+    await asyncio.sleep(0.2)
+    with pytest.raises(errors.ChainUnavailable, match="has not seen the chain"):
+        await view.check_block(100)
+    monkeypatch.undo()
+    await asyncio.sleep(0.1)
+    await view.check_block(100)
+    await view.close()
+
+
+async def test_a_watch_that_fails_is_an_error_and_not_silence(world, monkeypatch, caplog):
+    background = Background()
+    view = RegistryView(world.registry, max_lag=3, poll_s=0.02, background=background)
+    await view.start(PARTY_SET, world.addresses)
+
+    def broken():
+        raise ValueError("nobody expected this")
+
+    monkeypatch.setattr(world.registry, "head", broken)
+    await asyncio.wait_for(background.failed.wait(), 10)
+    assert [record.levelname for record in caplog.records if record.name == "mpc_infer.rpc.background"] == ["ERROR"]
+    with pytest.raises(errors.InternalError, match="registry-view"):
+        background.check()
+    await view.close()

@@ -23,7 +23,7 @@ TIMEOUT = 20
 
 
 def channel(server, identities, credentials, peer=None):
-    return open_channel(f"127.0.0.1:{server.port}", credentials, peer=peer or identities.server)
+    return open_channel(f"127.0.0.1:{server.port}", credentials, peer=peer or identities.server, role="party")
 
 
 def party(server, identities, role="coordinator", address=None):
@@ -45,7 +45,7 @@ async def test_a_call_that_is_allowed(server, identities):
 
 async def test_the_sync_channel_reaches_the_same_server(server, identities):
     credentials = identities.credentials("party")
-    with open_sync_channel(f"127.0.0.1:{server.port}", credentials, peer=identities.server) as opened:
+    with open_sync_channel(f"127.0.0.1:{server.port}", credentials, peer=identities.server, role="party") as opened:
         stub = party_pb2_grpc.PartyServiceStub(opened)
         answer = await asyncio.to_thread(stub.GetInfo, party_pb2.GetInfoRequest(), timeout=TIMEOUT)
     assert answer.lanes == 3
@@ -89,8 +89,10 @@ async def test_a_certificate_of_another_authority_is_refused(server, identities)
     certificate, key = other.issue(identities.coordinator, "coordinator", [], 1)
     credentials = TlsCredentials(identities.authority.certificate_pem, certificate, key)
     async with channel(server, identities, credentials) as opened:
-        with pytest.raises((errors.Unavailable, errors.NotAuthenticated)):
+        with pytest.raises(errors.NotAuthenticated, match="closed the connection") as caught:
             await get_info(opened)
+    assert "certificate" in caught.value.remedy
+    assert not caught.value.retryable
 
 
 async def test_a_server_of_another_authority_is_refused(server, identities):
@@ -104,23 +106,49 @@ async def test_a_server_of_another_authority_is_refused(server, identities):
 
 async def test_a_caller_without_a_certificate_is_refused(server, identities):
     anonymous = grpc.ssl_channel_credentials(identities.authority.certificate_pem)
-    override = (("grpc.ssl_target_name_override", f"{identities.server[2:].lower()}.mpc-infer.internal"),)
+    override = (("grpc.ssl_target_name_override", f"{identities.server[2:].lower()}.party.mpc-infer.internal"),)
     async with grpc.aio.secure_channel(f"127.0.0.1:{server.port}", anonymous, options=override) as opened:
-        with pytest.raises((errors.Unavailable, errors.NotAuthenticated)):
+        with pytest.raises(errors.NotAuthenticated, match="closed the connection"):
             await get_info(opened)
 
 
 async def test_plaintext_is_refused(server):
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as opened:
-        with pytest.raises(errors.Unavailable):
+        with pytest.raises(errors.NotAuthenticated, match="closed the connection"):
             await get_info(opened)
 
 
 async def test_a_member_of_the_network_cannot_stand_in_for_another(server, identities):
     credentials = identities.credentials("coordinator", identities.coordinator)
     async with channel(server, identities, credentials, peer=Signer.generate().address) as opened:
-        with pytest.raises((errors.Unavailable, errors.NotAuthenticated)):
+        with pytest.raises(errors.NotAuthenticated, match="no secure connection"):
             await get_info(opened)
+
+
+async def test_a_client_cannot_stand_in_for_a_party_of_the_same_address(identities):
+    impostor = identities.credentials("client", identities.server)
+    built = build_server(impostor, Policy(), [], host="127.0.0.1", port=0)
+    await built.start()
+    async with channel(built, identities, identities.credentials("coordinator", identities.coordinator)) as opened:
+        with pytest.raises(errors.NotAuthenticated, match="no secure connection"):
+            await get_info(opened)
+    await built.stop(0)
+
+
+async def test_a_service_that_is_not_there_may_be_asked_again(identities):
+    async def hang_up(_, writer):
+        writer.close()
+
+    gone = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    ports = [gone.sockets[0].getsockname()[1], 1]
+    for port in ports:
+        opened = open_channel(
+            f"127.0.0.1:{port}", identities.credentials("client"), peer=identities.server, role="party"
+        )
+        async with opened:
+            with pytest.raises(errors.Unavailable):
+                await get_info(opened)
+    gone.close()
 
 
 async def test_a_message_that_is_too_large_is_refused(server, identities):
@@ -174,7 +202,7 @@ async def test_reflection_names_the_services(server, identities):
     credentials = identities.credentials("operator")
 
     def services():
-        with open_sync_channel(f"127.0.0.1:{server.port}", credentials, peer=identities.server) as opened:
+        with open_sync_channel(f"127.0.0.1:{server.port}", credentials, peer=identities.server, role="party") as opened:
             return set(ProtoReflectionDescriptorDatabase(opened).get_services())
 
     assert {"mpc_infer.v1.PartyService", "mpc_infer.v1.DealerService"} <= await asyncio.to_thread(services)

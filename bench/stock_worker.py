@@ -1,0 +1,67 @@
+"""``python -m bench.stock_worker RANK PARTIES RENDEZVOUS_FILE``: a process of stock CrypTen, started by `bench.stock`.
+
+Takes lines of JSON on stdin, answers with lines of JSON; ends when stdin does. Nothing of ours is imported here, since
+our engine replaces parts of CrypTen for good.
+"""
+
+import json
+import os
+import sys
+import time
+from itertools import pairwise
+from typing import Any
+
+
+def _import_crypten() -> Any:
+    from torch.onnx._internal.torchscript_exporter import registration
+
+    sys.modules["torch.onnx._internal.registration"] = registration
+    import crypten
+
+    return crypten
+
+
+def main() -> None:
+    """Serve as a party, or, past the last one's rank, as the trusted third party."""
+    import torch
+
+    rank, parties, rendezvous = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    torch.set_num_threads(1)
+    os.environ.update(
+        DISTRIBUTED_BACKEND="gloo", RENDEZVOUS=f"file://{rendezvous}", WORLD_SIZE=str(parties), RANK=str(rank)
+    )
+    crypten = _import_crypten()
+    crypten.cfg.mpc.provider = "TTP"
+    if rank == parties:
+        crypten.mpc.provider.TTPServer()
+        return
+    crypten.init()
+    for line in sys.stdin:
+        print(json.dumps(_measure(crypten, torch, json.loads(line))), flush=True)
+
+
+def _measure(crypten: Any, torch: Any, job: dict[str, Any]) -> dict[str, Any]:
+    torch.manual_seed(0)
+    sizes = job["sizes"]
+    layers = [
+        (crypten.cryptensor(torch.randn(width, height) / width**0.5), crypten.cryptensor(torch.randn(height)))
+        for width, height in pairwise(sizes)
+    ]
+    x = crypten.cryptensor(torch.randn(job["batch"], sizes[0]))
+    times = []
+    for _ in range(job["repeat"]):
+        crypten.communicator.get().barrier()
+        began = time.monotonic()
+        with crypten.no_grad():
+            value = x
+            for index, (weight, bias) in enumerate(layers):
+                value = value.matmul(weight) + bias
+                if index < len(layers) - 1:
+                    value = value.relu()
+            value.get_plain_text()
+        times.append(1000 * (time.monotonic() - began))
+    return {"ms": times}
+
+
+if __name__ == "__main__":
+    main()

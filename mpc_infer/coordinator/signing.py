@@ -1,0 +1,95 @@
+"""The parties' signatures on the root of a batch, and what becomes of receipts that a party says are not its own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mpc_infer.clock import Clock
+from mpc_infer.coordinator.ledger import Ledger
+from mpc_infer.coordinator.parties import PartyDoor, on_all
+from mpc_infer.encoding import same_digest
+from mpc_infer.errors import BadSignature, InternalError, InvalidRequest, ReceiptNotFound
+from mpc_infer.evidence import merkle
+from mpc_infer.evidence.eip712 import BatchRoot, Domain, check_signer
+from mpc_infer.rpc.messages import SIGNATURE_BYTES, signature_from
+from mpc_infer.store import BatchRecord
+from mpc_infer.telemetry import Log
+from mpc_infer.v1 import party_pb2
+
+_LOG = Log("coordinator.signing")
+SIGN_TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True)
+class Signing:
+    """Has batches signed by every party."""
+
+    ledger: Ledger
+    parties: Sequence[PartyDoor]
+    domain: Domain
+    clock: Clock
+
+    async def sign(self, batch: BatchRecord) -> bytes:
+        """Every party's signature on the batch's root, one after the other, also stored.
+
+        Raises:
+            ReceiptNotFound: a party did not sign some of the receipts. They are set aside, the batch is dissolved.
+            MpcInferError: a party cannot be reached, or signs something else.
+        """
+        request = party_pb2.SignRootRequest(receipt_digests=batch.digests)
+        try:
+            answers = await on_all(self.parties, lambda party: party.call("SignRoot", request, SIGN_TIMEOUT_S))
+        except ReceiptNotFound as error:
+            raise await self._set_aside(batch) from error
+        digest = BatchRoot(batch.root, len(batch.digests), batch.party_set).digest(self.domain)
+        for party, answer in zip(self.parties, answers, strict=True):
+            _check_root(party, answer, batch.root, digest)
+        signatures = b"".join(answer.signature.signature for answer in answers)
+        await self.ledger.do(lambda store: store.outbox.sign_batch(batch.root, signatures))
+        return signatures
+
+    async def _set_aside(self, batch: BatchRecord) -> ReceiptNotFound:
+        found: dict[bytes, int] = {}
+        for party in self.parties:
+            found.update(dict.fromkeys(await _disowned(party, batch.digests), party.index))
+        if not found:
+            raise InternalError("a party disowned a receipt and then did not")
+        digests, now_ms = tuple(found), self.clock.now_ms()
+        root = merkle.root(digests)
+        await self.ledger.do(lambda store: store.outbox.set_aside(batch, digests, root, now_ms))
+        party_index = min(found.values())
+        _LOG.error("receipts are set aside: a party disowns them", root=root, receipts=len(digests), party=party_index)
+        return ReceiptNotFound(f"party {party_index} disowns {len(digests)} receipts", party=party_index)
+
+
+async def _disowned(party: PartyDoor, digests: Sequence[bytes]) -> list[bytes]:
+    """Those receipts that a party does not sign for, found by halving: parties say how many they are, not which."""
+    request = party_pb2.SignRootRequest(receipt_digests=digests)
+    try:
+        await party.call("SignRoot", request, SIGN_TIMEOUT_S)
+    except ReceiptNotFound:
+        if len(digests) == 1:
+            return list(digests)
+    else:
+        return []
+    middle = len(digests) // 2
+    return [*await _disowned(party, digests[:middle]), *await _disowned(party, digests[middle:])]
+
+
+def split_signatures(joined: bytes) -> list[bytes]:
+    """The signatures of a stored batch.
+
+    Raises:
+        InternalError: not a whole number of them.
+    """
+    if len(joined) % SIGNATURE_BYTES:
+        raise InternalError("a stored batch has broken signatures")
+    return [joined[start : start + SIGNATURE_BYTES] for start in range(0, len(joined), SIGNATURE_BYTES)]
+
+
+def _check_root(party: PartyDoor, answer: party_pb2.SignRootResponse, root: bytes, digest: bytes) -> None:
+    if not same_digest(answer.root, root):
+        raise InvalidRequest(f"party {party.index} signed another root", party=party.index)
+    signer, signature = signature_from(answer.signature)
+    if signer != party.address:
+        raise BadSignature(f"party {party.index} signed in another name", party=party.index)
+    check_signer(digest, signature, party.address)

@@ -1,0 +1,207 @@
+"""Parties that really open, add, commit and sign. The model is y = x + b: shares of x and b are added."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from mpc_infer.encoding import digest
+from mpc_infer.errors import (
+    JobConflict,
+    PeerTimeout,
+    ReceiptNotFound,
+    SessionAborted,
+)
+from mpc_infer.evidence import merkle
+from mpc_infer.evidence.eip712 import BatchRoot, Domain, JobRequest, ModelHolding, Receipt, engine_word, sign
+from mpc_infer.identity.signer import Signer
+from mpc_infer.model.manifest import Manifest
+from mpc_infer.rpc.messages import sealed_from, sealed_to, sealing_key_from, sealing_key_to, signature_to
+from mpc_infer.sharing import (
+    SealingKeys,
+    decode_tensors,
+    encode_tensors,
+    fresh_salt,
+    input_context,
+    open_commitment,
+    output_context,
+    seal,
+    sealed_input_context,
+    sealed_model_context,
+    sealed_result_context,
+    share_commitment,
+    split_opening,
+)
+from mpc_infer.v1 import common_pb2, party_pb2
+from tests.unit.coordinator.simulated_chain import PARTY_SET, START_MS
+
+
+class Hall:
+    """Where the parties of a session meet."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.commitments: dict[bytes, dict[int, bytes]] = {}
+        self.changed = asyncio.Condition()
+        self.aborted: dict[bytes, str] = {}
+
+    async def exchange(self, session: bytes, index: int, commitment: bytes) -> list[bytes]:
+        async with self.changed:
+            table = self.commitments.setdefault(session, {})
+            table[index] = commitment
+            self.changed.notify_all()
+            await self.changed.wait_for(lambda: len(table) == self.size or session in self.aborted)
+        if session in self.aborted:
+            missing = next((place for place in range(self.size) if place not in table), None)
+            raise PeerTimeout("the session was called off", party=missing)
+        return [table[place] for place in range(self.size)]
+
+    async def abort(self, session: bytes, reason: str) -> None:
+        async with self.changed:
+            self.aborted[session] = reason
+            self.changed.notify_all()
+
+
+Hook = Callable[["Party", Any], Awaitable[Any]]
+
+
+@dataclass
+class Party:
+    """A party in the same process. `hooks` replace a method's answer, to misbehave."""
+
+    index: int
+    hall: Hall
+    domain: Domain
+    model_domain: Domain
+    signer: Signer = field(default_factory=Signer.generate)
+    keys: SealingKeys = field(default_factory=SealingKeys.generate)
+    hooks: dict[str, Hook] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.models: dict[bytes, tuple[Manifest, dict[str, Any]]] = {}
+        self.answers: dict[bytes, tuple[bytes, Any]] = {}
+        self.signed: set[bytes] = set()
+        self.material: set[bytes] = set()
+        self.lost: Callable[[], None] = lambda: None
+
+    @property
+    def address(self) -> Any:
+        return self.signer.address
+
+    async def watch(self, lost: Callable[[], None]) -> None:
+        self.lost = lost
+        await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        self.calls.append("close")
+
+    async def call(self, method: str, request: Any, timeout_s: float) -> Any:
+        self.calls.append(method)
+        hook = self.hooks.get(method)
+        work = hook(self, request) if hook is not None else getattr(self, "on_" + method)(request)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await work
+        except TimeoutError as error:
+            raise PeerTimeout(f"party {self.index} timed out") from error
+
+    async def on_GetInfo(self, request: Any) -> party_pb2.GetInfoResponse:  # noqa: N802
+        keys = [sealing_key_to(key) for key in self.keys.public_keys]
+        info = common_pb2.PartyInfo(index=self.index, address=bytes.fromhex(self.address[2:]), sealing_keys=keys)
+        return party_pb2.GetInfoResponse(info=info, party_set=PARTY_SET, lanes=1)
+
+    async def on_InstallModel(self, request: party_pb2.InstallModelRequest) -> Any:  # noqa: N802
+        manifest = Manifest.from_bytes(request.manifest)
+        context = sealed_model_context(manifest.hash, self.address)
+        _, data = split_opening(self.keys.unseal(sealed_from(request.sealed_share), context))
+        self.models[manifest.hash] = (manifest, decode_tensors(data))
+        holding = sign(ModelHolding(manifest.hash, PARTY_SET, manifest.owner), self.model_domain, self.signer)
+        return party_pb2.InstallModelResponse(holding=signature_to(self.address, holding))
+
+    async def on_PrepareMaterial(self, request: party_pb2.PrepareMaterialRequest) -> Any:  # noqa: N802
+        self.material.update([request.material_id, *request.further_ids])
+        return party_pb2.PrepareMaterialResponse(plan_digest=bytes(32), offline_ms=1.0, material_bytes=64)
+
+    async def on_RunJob(self, message: party_pb2.RunJobRequest) -> Any:  # noqa: N802
+        request = JobRequest.from_words(message.job_request)
+        known = self.answers.get(request.job_id)
+        if known is not None:
+            if known[0] != message.job_request:
+                raise JobConflict("other contents")
+            return known[1]
+        if message.material_id:
+            self.material.remove(message.material_id)
+        answer = await self._answer(message, request)
+        self.answers[request.job_id] = (message.job_request, answer)
+        return answer
+
+    async def _answer(self, message: party_pb2.RunJobRequest, request: JobRequest) -> party_pb2.RunJobResponse:
+        share = self._output(message, request)
+        salt, session = fresh_salt(), message.session_id
+        commitment = share_commitment(salt, output_context(session, request.job_id, self.address), share)
+        commitments = await self.hall.exchange(session, self.index, commitment)
+        receipt = self.receipt(message, request, commitments)
+        self.signed.add(receipt.digest(self.domain))
+        answer = party_pb2.RunJobResponse(
+            receipt=receipt.to_words(),
+            signature=signature_to(self.address, sign(receipt, self.domain, self.signer)),
+            output_commitments=commitments,
+            cost=common_pb2.SessionCost(online_ms=1.0 + self.index, rounds=1, bytes_sent=32),
+        )
+        opening = common_pb2.Opening(salt=salt, share=share)
+        if message.HasField("result_key"):
+            context = sealed_result_context(request.job_id, self.address)
+            sealed = seal(opening.SerializeToString(), sealing_key_from(message.result_key), context)
+            answer.sealed_output.CopyFrom(sealed_to(sealed))
+        else:
+            answer.opening.CopyFrom(opening)
+        return answer
+
+    def _output(self, message: party_pb2.RunJobRequest, request: JobRequest) -> bytes:
+        sealed = sealed_from(message.sealed_input)
+        context = sealed_input_context(request.job_id, request.model_hash, request.owner, self.address)
+        salt, data = split_opening(self.keys.unseal(sealed, context))
+        place = input_context(request.job_id, request.model_hash, self.address)
+        open_commitment(message.input_commitments[self.index], salt, place, data)
+        return encode_tensors({"y": decode_tensors(data)["x"] + self.models[request.model_hash][1]["b"]})
+
+    def receipt(self, message: party_pb2.RunJobRequest, request: JobRequest, commitments: list[bytes]) -> Receipt:
+        return Receipt(
+            version=1,
+            job_id=request.job_id,
+            request_digest=request.digest(self.domain),
+            model_hash=request.model_hash,
+            party_set=request.party_set,
+            plan_digest=digest("plan"),
+            engine=engine_word("simulation"),
+            input_root=request.input_root,
+            output_commitment=merkle.root(commitments),
+            transcript=digest("transcript"),
+            nonce=request.nonce,
+            started=START_MS,
+            finished=START_MS + 1,
+            registry_block=message.registry_block,
+        )
+
+    async def on_AbortSession(self, request: party_pb2.AbortSessionRequest) -> Any:  # noqa: N802
+        await self.hall.abort(request.session_id, request.reason)
+        return party_pb2.AbortSessionResponse()
+
+    async def on_SignRoot(self, request: party_pb2.SignRootRequest) -> Any:  # noqa: N802
+        digests = list(request.receipt_digests)
+        if not set(digests) <= self.signed:
+            raise ReceiptNotFound("not all of these receipts are ours", party=self.index)
+        root = merkle.root(digests)
+        signature = sign(BatchRoot(root, len(digests), PARTY_SET), self.domain, self.signer)
+        return party_pb2.SignRootResponse(root=root, signature=signature_to(self.address, signature))
+
+
+async def hang(party: Party, request: Any) -> Any:
+    """Say nothing, as a stopped process does."""
+    await asyncio.Event().wait()
+
+
+async def fall(party: Party, request: Any) -> Any:
+    """Fail as a lane does whose process died."""
+    raise SessionAborted("the lane died", party=party.index)

@@ -1,0 +1,41 @@
+"""The watch over a lane's process, without the process."""
+
+import asyncio
+import sys
+
+import pytest
+
+from mpc_infer import errors
+from mpc_infer.party import lane_host
+from mpc_infer.party.frames import Message
+from mpc_infer.party.lane_host import LaneHost
+from mpc_infer.rpc.background import Background
+
+
+def make_host(background=None):
+    limits = {"kill_grace_s": 1, "max_waiting": 1, "max_models": 1, "max_material": 1}
+    return LaneHost(0, lambda: Message("setup"), background=background, **limits)
+
+
+async def test_a_watch_that_fails_is_an_error_and_not_silence(monkeypatch, caplog):
+    async def broken(_self):
+        raise ValueError("nobody expected this")
+
+    monkeypatch.setattr(LaneHost, "_live_once", broken)
+    monkeypatch.setattr(lane_host, "START_SECONDS", 0.2)
+    background = Background()
+    with pytest.raises(errors.Unavailable, match="did not start"):
+        await make_host(background).start()
+    assert background.failed.is_set()
+    assert [record.levelname for record in caplog.records if record.name == "mpc_infer.rpc.background"] == ["ERROR"]
+    with pytest.raises(errors.InternalError, match="lane-0"):
+        background.check()
+
+
+async def test_a_killed_lane_that_does_not_end_is_not_waited_for_for_ever(monkeypatch, caplog):
+    monkeypatch.setattr(lane_host, "_REAP_SECONDS", 0.1)
+    sleeper = await asyncio.create_subprocess_exec(sys.executable, "-c", "import time; time.sleep(60)")
+    await make_host()._reap(sleeper)
+    assert "does not end" in caplog.text
+    sleeper.kill()
+    await sleeper.wait()
