@@ -132,7 +132,9 @@ class Fleet:
         """Give every party its share (uint64 arrays by name) of a model."""
         blobs = {"graph": graph.to_bytes(), "session": secrets.token_bytes(16)}
         fields: dict[str, Scalar] = {"seconds": SESSION_SECONDS}
-        self.call([Message("load", fields=fields, blobs={**blobs, "weights": encode_tensors(share)}) for share in shares])
+        self.call(
+            [Message("load", fields=fields, blobs={**blobs, "weights": encode_tensors(share)}) for share in shares]
+        )
 
     def prepare(self, graph: Graph, batch: int, seconds: float = SESSION_SECONDS) -> Prepared:
         """Let the parties and the dealer make material for one evaluation of a loaded graph."""

@@ -13,13 +13,12 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType, ModuleType
-from typing import Any
 
 import torch
 
 from bench.wire import result_message
 from mpc_infer.engine import get_engine
-from mpc_infer.engine.api import Model, seed_of
+from mpc_infer.engine.api import Model
 from mpc_infer.engine.session import SessionSpec, load_model, prepare_material, run_session
 from mpc_infer.engine.tls_link import LinkConfig, TlsLink
 from mpc_infer.errors import InternalError, MaterialUnusable, MpcInferError
@@ -86,9 +85,7 @@ class PartyWorker:
         plan = self.engine.plan(graph, request.integer("rows"), self.link.size)
         began = time.monotonic()
         seal, fetch = self.door.sealing(plan, material_id, deadline), self.door.fetching(deadline, 1)
-        material = prepare_material(
-            self.link, plan, material_id, deadline, seal=seal, fetch=fetch, model_seed=seed_of(model)
-        )
+        material = prepare_material(self.link, plan, material_id, deadline, seal=seal, fetch=fetch, model=model)
         self.engine.prepare(graph, model, material, self.rank)
         self.materials[material_id] = material
         fields = {

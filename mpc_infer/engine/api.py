@@ -41,6 +41,10 @@ class OpenedModel(Protocol):
     def seed(self) -> bytes:
         """This party's secret of the model, which goes to the dealer, sealed, with every seed for material."""
 
+    @property
+    def digest(self) -> bytes:
+        """What all parties must have opened alike."""
+
 
 Model = Shares | OpenedModel
 
@@ -48,6 +52,11 @@ Model = Shares | OpenedModel
 def seed_of(model: Model) -> bytes:
     """What goes to the dealer of a model; nothing for engines that mask no models."""
     return b"" if isinstance(model, Mapping) else model.seed
+
+
+def digest_of(model: Model) -> bytes:
+    """What the parties must agree on before they use a model together."""
+    return b"" if isinstance(model, Mapping) else model.digest
 
 
 class Engine(Protocol):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mpc_infer.clock import Clock, SystemClock
 from mpc_infer.encoding import DIGEST_BYTES, digest, same_digest
-from mpc_infer.engine.api import Engine, Model, Outcome, Shares
+from mpc_infer.engine.api import Engine, Model, Outcome, Shares, digest_of, seed_of
 from mpc_infer.engine.link import Link
 from mpc_infer.engine.pairs import SEED_BYTES, PairSeeds, draw_halves
 from mpc_infer.errors import PlanMismatch, SessionAborted, TranscriptMismatch
@@ -114,10 +114,10 @@ def prepare_material(
     *,
     seal: SealSeed,
     fetch: FetchCorrections,
-    model_seed: bytes = b"",
+    model: Model | None = None,
 ) -> Material:
     """As `prepare_batches`, for one batch."""
-    return prepare_batches(link, plan, [material_id], deadline, seal=seal, fetch=fetch, model_seed=model_seed)[0]
+    return prepare_batches(link, plan, [material_id], deadline, seal=seal, fetch=fetch, model=model)[0]
 
 
 def prepare_batches(
@@ -128,7 +128,7 @@ def prepare_batches(
     *,
     seal: SealSeed,
     fetch: FetchCorrections,
-    model_seed: bytes = b"",
+    model: Model | None = None,
 ) -> list[Material]:
     """Make material together with the dealer. 4 rounds among the parties; the last one talks to the dealer.
 
@@ -144,7 +144,7 @@ def prepare_batches(
             names the seeds, from which all batches are drawn in this order.
         deadline: `time.monotonic()` seconds.
         seal, fetch: see `SealSeed` and `FetchCorrections`. `fetch` is called at the last party only.
-        model_seed: of the loaded model, for engines that mask models.
+        model: what `load_model` returned; needed by engines that mask models.
 
     Raises:
         SessionAborted: and all other parties' calls fail too.
@@ -152,8 +152,9 @@ def prepare_batches(
     """
     material_id = ids[0]
     with _Meeting(link, material_id, deadline):
-        _agree(link, digest("material-hello", material_id, plan.digest, *ids[1:]))
-        seed = fresh_seed() + model_seed
+        model = {} if model is None else model
+        _agree(link, digest("material-hello", material_id, plan.digest, digest_of(model), *ids[1:]))
+        seed = fresh_seed() + seed_of(model)
         own = seed_commitment(material_id, link.rank, seed)
         commitments = _exchange_fixed(link, own)
         sealed = link.exchange_bytes(_to_last(link, seal(seed, commitments)), max_bytes=MAX_SEALED_SEED_BYTES)
@@ -202,7 +203,7 @@ def run_session(
     try:
         with _Meeting(link, spec.session_id, deadline):
             began, started_ms = time.monotonic(), clock.now_ms()
-            pairs = _open_session(link, engine, material, spec)
+            pairs = _open_session(link, engine, weights, material, spec)
             outcome = engine.run(graph, weights, inputs, material, link, pairs)
             share = _rerandomised(outcome, pairs)
             salt, commitment = _commit(share, spec, link.rank)
@@ -255,7 +256,7 @@ def _compare_hello(theirs: Sequence[bytes], ours: bytes) -> None:
             raise PlanMismatch(f"party {party} is about to compute something else than this one", party=party)
 
 
-def _open_session(link: Link, engine: Engine, material: Material, spec: SessionSpec) -> PairSeeds:
+def _open_session(link: Link, engine: Engine, model: Model, material: Material, spec: SessionSpec) -> PairSeeds:
     plan = material.plan
     hello = digest(
         "session-hello",
@@ -266,6 +267,7 @@ def _open_session(link: Link, engine: Engine, material: Material, spec: SessionS
         plan.digest,
         material.material_id,
         engine.name.encode(),
+        digest_of(model),
         *(address.lower().encode() for address in spec.addresses),
     )
     halves = draw_halves(link.size)

@@ -13,17 +13,17 @@ def disturb(party, how, number):
     link, original = party.link, type(party.link).exchange
     count = [0]
 
-    def exchange(array):
+    def exchange(array, *meanwhile):
         count[0] += 1
         if count[0] != number:
-            return original(link, array)
-        link.exchange = lambda later: original(link, later)
+            return original(link, array, *meanwhile)
+        link.exchange = lambda *later: original(link, *later)
         if how == "die":
             time.sleep(3600)
         if how == "shape":
             return original(link, np.zeros(array.size + 1, array.dtype))
         if how == "dtype":
-            return original(link, array.view(np.uint64))
+            return original(link, array.view(np.int64 if array.dtype == np.uint64 else np.uint64))
         if how == "step":
             link._step += 1
             return original(link, array)
@@ -33,7 +33,7 @@ def disturb(party, how, number):
         if how == "sender":
             return original(pretender(link), array)
         received = original(link, array)
-        received[0] = received[0] + 1  # "transcript": this party sees another opening than the rest
+        received[0] = received[0] + array.dtype.type(1)  # "transcript": this party sees another opening than the rest
         return received
 
     link.exchange = exchange
@@ -43,10 +43,10 @@ def pretender(link):
     """The link, with another party's index in the next frame."""
     config, make_round = link._config, link._round
 
-    def honest_round(frames, expected):
+    def honest_round(sent):
         del link._round
         link._config = config
-        return make_round(frames, expected)
+        return make_round(sent)
 
     link._round = honest_round
     link._config = dataclasses.replace(config, rank=(link.rank + 1) % link.size)
@@ -96,3 +96,22 @@ def collect(party):
     """What was opened since `record`."""
     party.restore()
     return arrays_message([opened.view(np.uint64) for opened in party.opened])
+
+
+def lean_from(party, elements):
+    """Use another layout of comparisons."""
+    from mpc_infer.engine.masked import MaskedEngine
+
+    party.engine = MaskedEngine(lean_from=elements)
+
+
+def forget_seed(party):
+    """Hold another opening of the same model than the rest."""
+    import numpy as np
+
+    from mpc_infer.engine.masked import MaskedModel
+    from mpc_infer.engine.masked.model import Weight
+
+    for key, (graph, model) in party.models.items():
+        weights = {slot: Weight(one.share, one.masked + np.uint64(1)) for slot, one in model.weights.items()}
+        party.models[key] = (graph, MaskedModel(model.seed, weights, model.biases))

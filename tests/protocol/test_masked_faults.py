@@ -1,13 +1,15 @@
 """What goes wrong in the masked engine is noticed by everybody, and leaves the next session unharmed."""
 
 import secrets
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from bench.fleet import Fleet, PartyProcess, prepare, run
+from bench.fleet import Fleet, Prepared, prepare_message
 from bench.models import dense, random_weights
 from mpc_infer.engine.masked import MaskedEngine
+from mpc_infer.engine.masked.model import MaskedModel
 from mpc_infer.engine.plain import run_plain
 from mpc_infer.errors import (
     InvalidRequest,
@@ -19,9 +21,12 @@ from mpc_infer.errors import (
     UnexpectedFrame,
     WrongShape,
 )
+from mpc_infer.party.frames import Message
 from mpc_infer.preprocessing import Plan, corrections, expand, read_corrections
-from mpc_infer.sharing import encode
-from tests.protocol.masked_parties import deal
+from mpc_infer.sharing import encode, encode_tensors, split
+
+from .masked_parties import deal
+from .misbehaviour import disturb, forget_seed, lean_from
 
 GRAPH = dense([6, 5, 2])
 WEIGHTS = random_weights(GRAPH)
@@ -30,104 +35,127 @@ X = {"x": np.ones((3, 6))}
 
 @pytest.fixture(scope="module")
 def trio():
-    with Fleet(3, step_timeout_s=20.0, engine="masked") as fleet:
+    with Fleet(3, engine="masked") as fleet:
         fleet.load(GRAPH, WEIGHTS)
         yield fleet
 
 
 def works(fleet: Fleet) -> None:
     """The next session is right, over real links."""
-    expected = run_plain(GRAPH, {name: encode(value) for name, value in WEIGHTS.items()}, {"x": encode(X["x"])})["z1"]
+    expected = run_plain(GRAPH, {name: encode(value) for name, value in WEIGHTS.items()}, {"x": encode(X["x"])})
     inference = fleet.infer(GRAPH, X)
-    assert np.abs((inference.ring["z1"] - expected).view(np.int64)).max() <= 4
+    assert np.abs((inference.ring["z1"] - expected["z1"]).view(np.int64)).max() <= 4
     plan = MaskedEngine().plan(GRAPH, 3, 3)
     assert all(result.rounds == plan.rounds + 2 for result in inference.results)
     assert all(result.plan_digest == plan.digest for result in inference.results)
 
 
-def disturb(party: PartyProcess, how: str, number: int) -> None:
-    """At a party: the next evaluation does something wrong at one round."""
-    link, original = party.link, type(party.link).exchange
-    count = [0]
-
-    def exchange(array, meanwhile=None):
-        count[0] += 1
-        if count[0] != number:
-            return original(link, array, meanwhile)
-        link.exchange = lambda *later: original(link, *later)
-        if how == "shape":
-            return original(link, np.zeros(array.size + 1, array.dtype))
-        if how == "step":
-            link._step += 1
-            return original(link, array)
-        if how == "value":
-            return original(link, array + np.uint64(1))
-        received = original(link, array)
-        received[0] = received[0] + np.uint64(1)  # "transcript": this party sees another opening than the rest
-        return received
-
-    link.exchange = exchange
+def session(fleet: Fleet, material: Prepared):
+    return fleet.outcomes(fleet.run_messages(GRAPH, X, material))
 
 
 @pytest.mark.parametrize("number", [1, 2, 5])
-@pytest.mark.parametrize(("how", "error"), [("shape", UnexpectedFrame), ("step", UnexpectedFrame)])
-def test_a_frame_for_another_step_aborts_everywhere(trio, how, error, number):
-    trio.call(disturb, [("none", 0), (how, number), ("none", 0)])
-    arguments = trio.run_arguments(GRAPH, X, trio.prepare(GRAPH, 3))
-    errors = trio.outcomes(run, arguments)
-    assert all(isinstance(item, SessionAborted) for item in errors), errors
-    assert any(isinstance(item, error) for item in errors)
+@pytest.mark.parametrize("how", ["shape", "step", "dtype", "session", "sender"])
+def test_a_wrong_frame_aborts_everywhere(trio, how, number):
+    material = trio.prepare(GRAPH, 3)
+    trio.do([1], disturb, how=how, number=number)
+    errors = session(trio, material)
+    assert all(isinstance(error, SessionAborted) for error in errors), errors
+    assert any(isinstance(errors[rank], UnexpectedFrame) for rank in (0, 2)), errors
+    assert all(isinstance(error, MaterialUnusable) for error in session(trio, material))
     works(trio)
 
 
 def test_different_openings_are_noticed_before_anything_is_signed(trio):
-    trio.call(disturb, [("none", 0), ("none", 0), ("transcript", 2)])
-    errors = trio.outcomes(run, trio.run_arguments(GRAPH, X, trio.prepare(GRAPH, 3)))
-    assert all(isinstance(item, SessionAborted) for item in errors), errors
-    assert any(isinstance(item, TranscriptMismatch) for item in errors)
+    material = trio.prepare(GRAPH, 3)
+    trio.do([2], disturb, how="transcript", number=2)
+    errors = session(trio, material)
+    assert all(isinstance(error, TranscriptMismatch) for error in errors), errors
     works(trio)
 
 
 def test_material_is_used_once(trio):
-    material_id = trio.prepare(GRAPH, 3)
-    trio.call(run, trio.run_arguments(GRAPH, X, material_id))
-    errors = trio.outcomes(run, trio.run_arguments(GRAPH, X, material_id))
-    assert all(isinstance(item, MaterialUnusable) for item in errors), errors
+    material = trio.prepare(GRAPH, 3)
+    assert not any(isinstance(result, Exception) for result in session(trio, material))
+    assert all(isinstance(error, MaterialUnusable) for error in session(trio, material))
     works(trio)
 
 
 def test_material_for_another_batch_is_refused(trio):
-    material_id = trio.prepare(GRAPH, 4)
-    errors = trio.outcomes(run, trio.run_arguments(GRAPH, X, material_id))
-    assert all(isinstance(item, (WrongShape, SessionAborted)) for item in errors), errors
+    errors = session(trio, trio.prepare(GRAPH, 4))
+    assert all(isinstance(error, (WrongShape, SessionAborted)) for error in errors), errors
     works(trio)
-
-
-def mixed(party: PartyProcess, *arguments) -> object:
-    """At a party: party 1 takes other material than the rest."""
-    graph_digest, inputs, material_ids, spec, seconds = arguments
-    return run(party, graph_digest, inputs, material_ids[party.rank == 1], spec, seconds)
 
 
 def test_parties_with_different_material_do_not_start(trio):
-    ids = [trio.prepare(GRAPH, 3), trio.prepare(GRAPH, 3)]
-    arguments = [(a, b, ids, d, e) for a, b, _, d, e in trio.run_arguments(GRAPH, X, ids[0])]
-    errors = trio.outcomes(mixed, arguments)
-    assert all(isinstance(item, PlanMismatch) for item in errors), errors
+    first, second = (trio.run_messages(GRAPH, X, trio.prepare(GRAPH, 3)) for _ in range(2))
+    other = replace(first[1], blobs={**first[1].blobs, "material": second[1].blobs["material"]})
+    errors = trio.outcomes([first[0], other, first[2]])
+    assert all(isinstance(error, PlanMismatch) for error in errors), errors
     works(trio)
-
-
-def lean(party: PartyProcess, lean_from: int) -> None:
-    """At a party: use another layout of comparisons."""
-    party.engine = MaskedEngine(lean_from=lean_from)
 
 
 def test_parties_with_different_plans_do_not_start(trio):
-    trio.call(lean, [(2048,), (1,), (2048,)])
-    errors = trio.outcomes(prepare, [(GRAPH.digest, 3, secrets.token_bytes(16), 5.0)] * 3)
-    assert all(isinstance(item, PlanMismatch) for item in errors), errors
-    trio.call(lean, [(2048,)] * 3)
+    trio.do([1], lean_from, elements=1)
+    errors = trio.outcomes([prepare_message(GRAPH, 3, seconds=20.0)] * 3)
+    assert all(isinstance(error, PlanMismatch) for error in errors), errors
+    trio.do([1], lean_from, elements=2048)
     works(trio)
+
+
+def test_parties_that_opened_different_models_do_not_start(trio):
+    material = trio.prepare(GRAPH, 3)
+    trio.do([1], forget_seed)
+    errors = session(trio, material)
+    assert all(isinstance(error, PlanMismatch) for error in errors), errors
+    errors = trio.outcomes([prepare_message(GRAPH, 3, seconds=20.0)] * 3)
+    assert all(isinstance(error, PlanMismatch) for error in errors), errors
+    trio.load(GRAPH, WEIGHTS)
+    works(trio)
+
+
+def test_a_share_of_another_size_is_refused(trio):
+    shares = {name: encode(value) for name, value in WEIGHTS.items()}
+    wrong = {name: value[:1] for name, value in shares.items()}
+    blobs = {"graph": GRAPH.to_bytes(), "session": secrets.token_bytes(16)}
+    messages = [
+        Message("load", fields={"seconds": 20.0}, blobs={**blobs, "weights": encode_tensors(share)})
+        for share in (shares, wrong, shares)
+    ]
+    errors = trio.outcomes(messages)
+    assert isinstance(errors[1], ModelShareMismatch), errors
+    assert all(isinstance(error, SessionAborted) for error in (errors[0], errors[2]))
+    trio.load(GRAPH, WEIGHTS)
+    works(trio)
+
+
+def test_a_model_that_was_kept_is_restored():
+    engine, seed = MaskedEngine(), secrets.token_bytes(32)
+    program = engine.program(GRAPH, 1, 2)
+    shares = {name: split(encode(value), 2)[0] for name, value in WEIGHTS.items()}
+    model = open_alone(program, shares, seed)
+    again = engine.restore(GRAPH, shares, 2, model.to_bytes())
+    assert (again.seed, again.digest) == (seed, model.digest)
+    with pytest.raises(InvalidRequest):
+        engine.restore(GRAPH, shares, 2, model.to_bytes()[:-1])
+    with pytest.raises(ModelShareMismatch):
+        engine.restore(dense([6, 4, 2]), {**shares, "W0": shares["W0"][:, :4]}, 2, model.to_bytes())
+    assert seed.hex() not in repr(model)
+
+
+def open_alone(program, shares, seed) -> MaskedModel:
+    from mpc_infer.engine.masked.model import open_model
+
+    class Alone:
+        rank, size = 0, 1
+
+        def exchange(self, array):
+            return [array]
+
+        def exchange_bytes(self, messages, *, max_bytes):
+            return list(messages)
+
+    return open_model(program, shares, seed, Alone())
 
 
 def test_a_corrupted_correction_is_noticed():
@@ -192,23 +220,6 @@ def test_discarded_material_cannot_be_used():
         material.start()
     with pytest.raises(MaterialUnusable):
         material.take_prepared()
-
-
-def load_other(party: PartyProcess, graph: bytes, weights: dict, session_id: bytes) -> None:
-    """At a party: a share of a weight has another size."""
-    from bench.fleet import load
-
-    if party.rank == 1:
-        weights = {name: value[:1] for name, value in weights.items()}
-    load(party, graph, weights, session_id)
-
-
-def test_a_share_of_another_size_is_refused(trio):
-    shares = {name: encode(value) for name, value in WEIGHTS.items()}
-    errors = trio.outcomes(load_other, [(GRAPH.to_bytes(), shares, secrets.token_bytes(16))] * 3)
-    assert isinstance(errors[1], ModelShareMismatch)
-    assert all(isinstance(item, SessionAborted) for item in (errors[0], errors[2]))
-    works(trio)
 
 
 def test_a_plan_with_a_wrong_program_is_refused():

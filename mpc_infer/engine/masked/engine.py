@@ -10,7 +10,7 @@ from mpc_infer.engine.api import Model, Outcome, Shares
 from mpc_infer.engine.link import Link
 from mpc_infer.engine.masked import kernels
 from mpc_infer.engine.masked.compiler import LEAN_FROM, compile_graph
-from mpc_infer.engine.masked.model import MaskedModel, open_model
+from mpc_infer.engine.masked.model import MaskedModel, open_model, restore_model
 from mpc_infer.engine.masked.prepare import prepare
 from mpc_infer.engine.masked.program import Program
 from mpc_infer.engine.masked.state import Session
@@ -56,6 +56,10 @@ class MaskedEngine:
     def load(self, graph: Graph, weights: Shares, link: Link) -> MaskedModel:
         """Open a model's weights under fresh masks (see `open_model`)."""
         return open_model(self.program(graph, 1, link.size), weights, fresh_seed(), link)
+
+    def restore(self, graph: Graph, weights: Shares, parties: int, data: bytes) -> MaskedModel:
+        """A model that was loaded before, without the other parties (see `restore_model`)."""
+        return restore_model(self.program(graph, 1, parties), weights, data)
 
     def prepare(self, graph: Graph, model: Model, material: Material, rank: int) -> None:
         """Work out everything that does not depend on the input (see `Engine.prepare`)."""

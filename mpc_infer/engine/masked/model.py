@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,11 @@ from mpc_infer.engine.masked.program import Program, Role, Slot
 from mpc_infer.errors import ModelShareMismatch, PlanMismatch
 from mpc_infer.preprocessing.masked_dealer import weight_mask
 from mpc_infer.preprocessing.masked_requests import MaskedRequest
+from mpc_infer.sharing import decode_tensors, encode_tensors
+from mpc_infer.sharing.stream import SEED_BYTES
 
 Words = NDArray[np.uint64]
+MAX_MODEL_BYTES = 1 << 33
 Shares = Mapping[str, Words]
 
 
@@ -37,6 +41,16 @@ class MaskedModel:
     seed: bytes
     weights: Mapping[Slot, Weight]
     biases: Mapping[Slot, Words]
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Over all masked weights: the same at every party that opened them together."""
+        return digest("masked-model", *(weight.masked.tobytes() for weight in self.weights.values()))
+
+    def to_bytes(self) -> bytes:
+        """What lets a lane that starts anew go on with this model (see `restore_model`). Secret: it holds the seed."""
+        masked = {f"{index}": weight.masked for index, weight in enumerate(self.weights.values())}
+        return self.seed + encode_tensors(masked) if masked else self.seed
 
 
 def weight_slots(program: Program) -> list[tuple[MaskedRequest, Slot]]:
@@ -68,8 +82,33 @@ def open_model(program: Program, weights: Shares, seed: bytes, link: Link) -> Ma
         if theirs != ours:
             raise PlanMismatch(f"party {party} opens another model", party=party)
     opened = {slot: _open(request, slot_share(slot, weights), seed, link) for request, slot in slots}
-    biases = {slot: slot_share(slot, weights) for slot in program.slots if slot.role is Role.BIAS}
-    return MaskedModel(seed, opened, biases)
+    return MaskedModel(seed, opened, _biases(program, weights))
+
+
+def restore_model(program: Program, weights: Shares, data: bytes) -> MaskedModel:
+    """The model that `MaskedModel.to_bytes` kept, without the other parties. They check its digest in every session.
+
+    Args:
+        program: of any batch.
+        weights: this party's shares by the graph's names.
+
+    Raises:
+        ModelShareMismatch: the bytes are of another model.
+        InvalidRequest: they are damaged.
+    """
+    slots = [slot for _, slot in weight_slots(program)]
+    kept = decode_tensors(data[SEED_BYTES:], max_bytes=MAX_MODEL_BYTES) if slots else {}
+    shares = [slot_share(slot, weights) for slot in slots]
+    if [kept[key].shape for key in sorted(kept, key=int)] != [share.shape for share in shares]:
+        raise ModelShareMismatch("what was kept of the model does not fit its graph")
+    opened = {
+        slot: Weight(share, kept[f"{index}"]) for index, (slot, share) in enumerate(zip(slots, shares, strict=True))
+    }
+    return MaskedModel(data[:SEED_BYTES], opened, _biases(program, weights))
+
+
+def _biases(program: Program, weights: Shares) -> dict[Slot, Words]:
+    return {slot: slot_share(slot, weights) for slot in program.slots if slot.role is Role.BIAS}
 
 
 def slot_share(slot: Slot, weights: Shares) -> Words:
