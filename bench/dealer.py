@@ -41,6 +41,11 @@ class DealerProcess:
         """Its identity."""
         return self._keystore.address
 
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._role.pid
+
     def start(self) -> None:
         """Start the process without waiting for it."""
         self._role.start()

@@ -124,6 +124,18 @@ class Fleet:
     def __exit__(self, *_: object) -> None:
         self._ending.close()
 
+    @property
+    def party_pids(self) -> list[int]:
+        """Of the parties, by index."""
+        return [self._children[rank].pid for rank in range(self.size)]
+
+    @property
+    def dealer_pid(self) -> int:
+        """Of the dealer."""
+        if self._dealer is None:
+            raise Unavailable("the fleet is used outside its context")
+        return self._dealer.pid
+
     def load(self, graph: Graph, weights: Mapping[str, Any]) -> None:
         """Split a model's weights (floats) and give every party its share."""
         self.load_shares(graph, self._split(weights))
@@ -132,9 +144,8 @@ class Fleet:
         """Give every party its share (uint64 arrays by name) of a model."""
         blobs = {"graph": graph.to_bytes(), "session": secrets.token_bytes(16)}
         fields: dict[str, Scalar] = {"seconds": SESSION_SECONDS}
-        self.call(
-            [Message("load", fields=fields, blobs={**blobs, "weights": encode_tensors(share)}) for share in shares]
-        )
+        encoded = [encode_tensors(share) for share in shares]
+        self.call([Message("load", fields=fields, blobs={**blobs, "weights": weights}) for weights in encoded])
 
     def prepare(self, graph: Graph, batch: int, seconds: float = SESSION_SECONDS) -> Prepared:
         """Let the parties and the dealer make material for one evaluation of a loaded graph."""

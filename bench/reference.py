@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch.nn import functional as F
+from torch.nn import functional
 
 
 def evaluate(graph: dict[str, Any], values: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -16,11 +16,11 @@ def evaluate(graph: dict[str, Any], values: dict[str, torch.Tensor]) -> torch.Te
 
 
 def _conv(a: dict[str, Any], x: torch.Tensor, w: torch.Tensor, b: torch.Tensor | None = None) -> torch.Tensor:
-    return F.conv2d(x, w, b, stride=a["strides"], padding=a["pads"][:2], dilation=a["dilations"], groups=a["group"])
+    return functional.conv2d(x, w, b, stride=a["strides"], padding=a["pads"][:2], dilation=a["dilations"], groups=a["group"])
 
 
 def _layer_norm(a: dict[str, Any], x: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor) -> torch.Tensor:
-    return F.layer_norm(x, x.shape[-1:], gamma, beta, a["epsilon"] / 2**32)
+    return functional.layer_norm(x, x.shape[-1:], gamma, beta, a["epsilon"] / 2**32)
 
 
 OPERATORS: dict[str, Any] = {
@@ -29,11 +29,11 @@ OPERATORS: dict[str, Any] = {
     "MatMul": lambda a, x, y: x @ y,
     "Add": lambda a, x, y: x + y,
     "Relu": lambda a, x: torch.relu(x),
-    "Gelu": lambda a, x: F.gelu(x),
+    "Gelu": lambda a, x: functional.gelu(x),
     "Softmax": lambda a, x: torch.softmax(x, -1),
     "LayerNorm": _layer_norm,
-    "MaxPool": lambda a, x: F.max_pool2d(x, a["kernel"], a["strides"]),
-    "AveragePool": lambda a, x: F.avg_pool2d(x, a["kernel"], a["strides"]),
+    "MaxPool": lambda a, x: functional.max_pool2d(x, a["kernel"], a["strides"]),
+    "AveragePool": lambda a, x: functional.avg_pool2d(x, a["kernel"], a["strides"]),
     "Flatten": lambda a, x: x.reshape(x.shape[0], -1),
     "Reshape": lambda a, x: x.reshape(x.shape[0], *a["shape"][1:]),
     "Transpose": lambda a, x: x.permute(*a["perm"]),

@@ -23,9 +23,11 @@ class Stock:
     Args:
         parties: how many, without the third party.
         directory: where they meet: a file in it, one for each number of parties.
+        counts: let CrypTen count rounds and bytes, for `measure_graph`.
     """
 
-    def __init__(self, parties: int, directory: Path) -> None:
+    def __init__(self, parties: int, directory: Path, *, counts: bool = False) -> None:
+        self._counts = counts
         self._command = [sys.executable, "-m", "bench.stock_worker"]
         self._parties = parties
         self._rendezvous = directory / f"stock-{parties}"
@@ -40,6 +42,7 @@ class Stock:
                     cwd=ROOT,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
+                    env={**os.environ, "STOCK_COUNTS": "1"} if self._counts else None,
                     start_new_session=True,
                     preexec_fn=die_with_parent(),
                 )
@@ -52,6 +55,15 @@ class Stock:
         for process in self._processes:
             process.wait(END_SECONDS)
 
+    @property
+    def pids(self) -> list[int]:
+        """Of all processes, the third party's last."""
+        return [process.pid for process in self._processes]
+
+    def measure_graph(self, graph: dict[str, Any], tensors: Path, repeat: int) -> dict[str, Any]:
+        """Evaluate a graph of `bench.graphs`: milliseconds; error, rounds and bytes of the last, at party 0."""
+        return self._ask({"graph": graph, "tensors": str(tensors), "repeat": repeat}, ANSWER_SECONDS)
+
     def measure(self, sizes: list[int], batch: int, repeat: int, seconds: float = ANSWER_SECONDS) -> list[float]:
         """Milliseconds of each evaluation, from input shares to the opened output, at party 0.
 
@@ -59,14 +71,18 @@ class Stock:
             TimeoutError: a party did not answer in time.
             EOFError: a party has ended.
         """
-        line = json.dumps({"sizes": sizes, "batch": batch, "repeat": repeat}).encode() + b"\n"
+        times: list[float] = self._ask({"sizes": sizes, "batch": batch, "repeat": repeat}, seconds)["ms"]
+        return times
+
+    def _ask(self, job: dict[str, Any], seconds: float) -> dict[str, Any]:
+        line = json.dumps(job).encode() + b"\n"
         limit = time.monotonic() + seconds
         for process in self._processes[: self._parties]:
             # A short line: it fits the pipe's buffer, so that this does not wait.
             os.write(_descriptor(process.stdin), line)
         answers = [_read_line(process, limit) for process in self._processes[: self._parties]]
-        times: list[float] = json.loads(answers[0])["ms"]
-        return times
+        answer: dict[str, Any] = json.loads(answers[0])
+        return answer
 
 
 def _descriptor(stream: Any) -> int:

@@ -101,10 +101,8 @@ def restore_model(program: Program, weights: Shares, data: bytes) -> MaskedModel
     shares = [slot_share(slot, weights) for slot in slots]
     if [kept[key].shape for key in sorted(kept, key=int)] != [share.shape for share in shares]:
         raise ModelShareMismatch("what was kept of the model does not fit its graph")
-    opened = {
-        slot: Weight(share, kept[f"{index}"]) for index, (slot, share) in enumerate(zip(slots, shares, strict=True))
-    }
-    return MaskedModel(data[:SEED_BYTES], opened, _biases(program, weights))
+    weighed = [Weight(share, kept[f"{index}"]) for index, share in enumerate(shares)]
+    return MaskedModel(data[:SEED_BYTES], dict(zip(slots, weighed, strict=True)), _biases(program, weights))
 
 
 def _biases(program: Program, weights: Shares) -> dict[Slot, Words]:
