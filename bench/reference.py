@@ -16,7 +16,9 @@ def evaluate(graph: dict[str, Any], values: dict[str, torch.Tensor]) -> torch.Te
 
 
 def _conv(a: dict[str, Any], x: torch.Tensor, w: torch.Tensor, b: torch.Tensor | None = None) -> torch.Tensor:
-    return functional.conv2d(x, w, b, stride=a["strides"], padding=a["pads"][:2], dilation=a["dilations"], groups=a["group"])
+    return functional.conv2d(
+        x, w, b, stride=a["strides"], padding=a["pads"][:2], dilation=a["dilations"], groups=a["group"]
+    )
 
 
 def _layer_norm(a: dict[str, Any], x: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor) -> torch.Tensor:

@@ -16,6 +16,7 @@ def result_message(result: SessionResult) -> Message:
         "started_ms": result.started_ms,
         "finished_ms": result.finished_ms,
         "online_ms": result.online_ms,
+        "evaluated_ms": result.evaluated_ms,
         "rounds": result.rounds,
         "bytes_sent": result.bytes_sent,
     }
@@ -41,6 +42,7 @@ def result_of(message: Message) -> SessionResult:
         started_ms=message.integer("started_ms"),
         finished_ms=message.integer("finished_ms"),
         online_ms=message.real("online_ms"),
+        evaluated_ms=message.real("evaluated_ms"),
         rounds=message.integer("rounds"),
         bytes_sent=message.integer("bytes_sent"),
     )

@@ -11,7 +11,7 @@ from mpc_infer.engine.frames import HEADER_BYTES, MAX_REASON, ElementType, Heade
 from mpc_infer.engine.tls_pipe import TlsPipe
 from mpc_infer.errors import PeerFailed, UnexpectedFrame
 
-SPIN_SECONDS = 50e-6
+SPIN_SECONDS = 100e-6
 """How long a party asks again and again before it sleeps: waking up costs more than most answers take."""
 
 
