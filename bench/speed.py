@@ -1,8 +1,8 @@
 """The engines side by side on one machine, in one run: ours over TLS with a dealer, stock CrypTen, plaintext torch.
 
-``python -m bench.speed [--json] [--only mlp,lenet] [--parties 2 3] [--repeat N]``. Online milliseconds go from shares of
-the input to shares of the output; stock CrypTen opens it, too. Session milliseconds are those of all that ours does
-around it: agreement at the beginning, commitments and transcripts at the end. Material is made ahead, one
+``python -m bench.speed [--json] [--only mlp,lenet] [--parties 2 3] [--repeat N]``. Online milliseconds go from shares
+of the input to shares of the output; stock CrypTen opens it, too. Session milliseconds are those of all that ours
+does around it: agreement at the beginning, commitments and transcripts at the end. Material is made ahead, one
 evaluation at a time; offline milliseconds are the slowest party's from the first message to prepared material, the
 dealer's work included. CPU seconds are those of all processes, dealer and offline work included, for one evaluation.
 """
