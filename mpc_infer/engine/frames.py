@@ -26,6 +26,7 @@ from mpc_infer.errors import (
 
 MAGIC = b"MPI1"
 MAX_DIMS = 7
+MAX_AXIS = (1 << 32) - 1
 MAX_REASON = 1024
 MAX_PARTIES = 255
 NO_PARTY = 255
@@ -62,9 +63,13 @@ class Header:
     length: int
 
     def to_bytes(self) -> bytes:
-        """64 bytes."""
-        if len(self.dims) > MAX_DIMS:
-            raise InternalError(f"an array of {len(self.dims)} axes does not fit a frame")
+        """64 bytes.
+
+        Raises:
+            InternalError: too many axes, or one too long.
+        """
+        if len(self.dims) > MAX_DIMS or any(not 0 <= size <= MAX_AXIS for size in self.dims):
+            raise InternalError(f"an array of shape {list(self.dims)} does not fit a frame")
         dims = self.dims + (0,) * (MAX_DIMS - len(self.dims))
         return _HEADER.pack(
             MAGIC, self.kind, self.sender, self.dtype, len(self.dims), self.session_id, self.step, *dims, self.length
