@@ -77,7 +77,7 @@ def test_a_did_names_the_chain_that_answers(net: Devnet) -> None:
 
 
 def test_models_are_listed_and_shown(net: Devnet, typed: dict[str, object]) -> None:
-    assert set(typed["transactions"]) == {"propose", "stage", "activate", "set_public"} & set(typed["transactions"])  # type: ignore[call-overload]
+    assert set(typed["transactions"]) == {"propose", "stage", "activate", "public"}  # type: ignore[call-overload]
     listed = answer("model", "list", "--config", net.client(DATA_OWNER))["models"]
     assert [each["model_hash"] for each in listed if each["name"] == NAME] == [typed["model_hash"]]  # type: ignore[attr-defined]
     (shown,) = answer("model", "show", NAME, "--config", net.client(DATA_OWNER))["versions"]  # type: ignore[misc]
