@@ -128,6 +128,7 @@ def test_a_forged_bundle_with_contracts_of_its_own_is_refused(net: Devnet, kept:
     assert "RECEIPT_PARTY_SET_INVALID" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_demo_on_a_network_that_runs(net: Devnet, published: dict[str, TrainedModel], tmp_path: Path) -> None:
     """As against containers: nothing is there but the clients' files, and models of these names exist already."""
     (tmp_path / "clients").symlink_to(net.layout.root / "clients")
