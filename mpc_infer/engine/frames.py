@@ -26,6 +26,7 @@ from mpc_infer.errors import (
 
 MAGIC = b"MPI1"
 MAX_DIMS = 7
+MAX_AXIS = (1 << 32) - 1
 MAX_REASON = 1024
 MAX_PARTIES = 255
 NO_PARTY = 255
@@ -63,7 +64,11 @@ class Header:
     length: int
 
     def to_bytes(self) -> bytes:
-        """64 bytes."""
+        """64 bytes.
+
+        Raises:
+            InternalError: too many axes, or one too long.
+        """
         return pack_header(self.kind, self.sender, self.dtype, self.session_id, self.step, self.dims, self.length)
 
     @classmethod
@@ -88,10 +93,10 @@ def pack_header(
     """The 64 bytes of a header.
 
     Raises:
-        InternalError: too many axes.
+        InternalError: too many axes, or one too long.
     """
-    if len(dims) > MAX_DIMS:
-        raise InternalError(f"an array of {len(dims)} axes does not fit a frame")
+    if len(dims) > MAX_DIMS or any(not 0 <= size <= MAX_AXIS for size in dims):
+        raise InternalError(f"an array of shape {list(dims)} does not fit a frame")
     unused = (0,) * (MAX_DIMS - len(dims))
     return _HEADER.pack(MAGIC, kind, sender, dtype, len(dims), session_id, step, *dims, *unused, length)
 

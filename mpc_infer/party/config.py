@@ -139,6 +139,7 @@ class PartyLimits(Section):
         max_material: batches of material that a lane keeps.
         max_models_per_lane: models that a lane keeps loaded.
         max_waiting: jobs that may wait for one lane.
+        keep_answers_s: how long answers are kept for callers that ask again; receipts are remembered for ever.
         grace_s: seconds that running sessions have to finish on SIGTERM.
     """
 
@@ -150,6 +151,7 @@ class PartyLimits(Section):
     max_material: Annotated[int, Field(gt=0, le=1024)] = 128
     max_models_per_lane: Annotated[int, Field(gt=0, le=256)] = 16
     max_waiting: Annotated[int, Field(gt=0, le=1024)] = 16
+    keep_answers_s: Annotated[float, Field(gt=0, le=10 * 365 * 86400)] = 7 * 86400.0
     grace_s: Annotated[float, Field(ge=0, le=300)] = 10.0
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mpc_infer.clock import Clock
 from mpc_infer.errors import DeadlineExpired, InternalError, InvalidRequest, MaterialUnusable, SessionAborted
-from mpc_infer.ids import ModelHash, SessionId
+from mpc_infer.ids import MaterialId, ModelHash, SessionId
 from mpc_infer.party.calls import PrepareCall, Prepared, SessionReport
 from mpc_infer.party.checks import CheckedJob
 from mpc_infer.party.config import PartyLimits
@@ -17,6 +17,7 @@ from mpc_infer.party.models import ModelShelf
 _DIGEST_BYTES = 32
 _MARGIN_SHARE, _LONGEST_MARGIN_S = 0.1, 1.0
 _REMEMBERED = 1024
+_REMEMBERED_MATERIAL = 1 << 16
 
 
 class LaneRunner:
@@ -35,6 +36,9 @@ class LaneRunner:
         self._limits = limits
         self._clock = clock
         self._aborted: OrderedDict[bytes, str] = OrderedDict()
+        self._begun: OrderedDict[MaterialId, None] = OrderedDict()
+        """Ids under which material was begun. A frame between lanes names its meeting by such an id, and one that is
+        left of an earlier meeting must not be taken for one of this. Memory is enough: frames do not outlive us."""
 
     def check_lane(self, number: int) -> LaneHost:
         """The lane of a number, if it has room for one more.
@@ -91,12 +95,13 @@ class LaneRunner:
         """Make material ahead; the oldest on the lane goes when there is too much.
 
         Raises:
-            InvalidRequest: more batches than a lane keeps, or an id twice.
+            InvalidRequest: more batches than a lane keeps, or an id that was used before.
             SessionAborted, DeadlineExpired: as `run`.
         """
         lane = self.check_lane(call.lane)
         if len(set(call.ids)) != len(call.ids) or len(call.ids) > self._limits.max_material:
             raise InvalidRequest(f"a lane makes at most {self._limits.max_material} batches, of different ids")
+        self._begin(call.ids)
         seconds = self._budget(call.deadline_ms)
         until_ms = self._clock.now_ms() + int(1000 * seconds)
         async with lane.turn(seconds):
@@ -120,6 +125,13 @@ class LaneRunner:
     async def close(self) -> None:
         """End all lanes."""
         await asyncio.gather(*(lane.close() for lane in self._lanes))
+
+    def _begin(self, ids: Sequence[MaterialId]) -> None:
+        if any(material_id in self._begun for material_id in ids):
+            raise InvalidRequest("material of this id was begun before", remedy="choose a fresh id")
+        self._begun.update(dict.fromkeys(ids))
+        while len(self._begun) > _REMEMBERED_MATERIAL:
+            self._begun.popitem(last=False)
 
     def _check_not_aborted(self, session_id: SessionId) -> None:
         reason = self._aborted.get(session_id)

@@ -14,6 +14,7 @@ from mpc_infer.party.config import PartyConfig
 from mpc_infer.party.lane_host import LaneHost
 from mpc_infer.party.lane_setup import lane_setup
 from mpc_infer.party.models import ModelShelf, Place
+from mpc_infer.party.pruning import pruning
 from mpc_infer.party.runner import LaneRunner
 from mpc_infer.party.service import Identity, Party
 from mpc_infer.party.servicer import PartyServicer
@@ -108,13 +109,16 @@ async def serve(config: PartyConfig, *, stop: asyncio.Event | None = None) -> No
     ended = stop or stop_event()
     chain = config.chain
     registry = Registry(chain.rpc_url, chain.contracts, timeout_s=chain.timeout_s)
-    wired = await asyncio.to_thread(wire, config, registry, SystemClock())
+    clock = SystemClock()
+    wired = await asyncio.to_thread(wire, config, registry, clock)
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(wired.store.close)
+        stack.push_async_callback(wired.background.close)
         stack.push_async_callback(wired.view.close)
         stack.push_async_callback(wired.runner.close)
         await wired.view.start(config.party.party_set_id, wired.members)
         await asyncio.gather(*(lane.start() for lane in wired.lanes))
+        wired.background.start(pruning(wired.store, clock, config.limits.keep_answers_s), "pruning")
         await _serve_wired(config, wired, ended)
 
 

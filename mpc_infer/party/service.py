@@ -132,25 +132,35 @@ class Party:
     async def run(self, call: RunCall) -> party_pb2.RunJobResponse:
         """Run one job. The work goes on when the caller goes away: its answer is there when the call is repeated.
 
+        The same contents get the stored answer whatever has changed since: the deadline may have passed, the material
+        is spent, the model may be revoked. It is looked up only when the job would be refused, so that a new one pays
+        nothing for it.
+
         Raises:
             Refused: or one of its kinds, see `check`: nothing was computed.
             SessionAborted: or one of its kinds: the job is spent.
         """
         self._check_serving()
-        job = await self.check(call)
-        digest, task = self._running.get(job.key, (job.digest, None))
-        if digest != job.digest:
-            raise JobConflict("a job of this id runs with other contents", remedy="choose a new job id")
+        digest = self._signed(call)
+        task = self._task_of(call, digest)
         if task is None:
-            task = self._start(job)
+            try:
+                job = await self._judge(call, digest)
+                self._check_lane(job)
+            except MpcInferError:
+                stored = await self._on_disk(self._store.answer, call.request.owner, call.request.job_id, digest)
+                if stored is None:
+                    raise
+                return stored_answer(stored)
+            task = self._task_of(call, digest) or self._start(job)
         return await asyncio.shield(task)
 
     async def check(self, call: RunCall) -> CheckedJob:
         """Judge a job by what this party knows itself.
 
         1. The party set is ours.
-        2. The registry block is one that we know, and not too old.
-        3. The owner signed the request.
+        2. The owner signed the request.
+        3. The registry block is one that we know, and not too old.
         4. The deadline is in the future.
         5. The model is installed here, active at that block, for our set, and the owner may use it.
         6. Delivery and result key belong together.
@@ -162,12 +172,21 @@ class Party:
         Raises:
             Refused: or one of its kinds, each with its own code. Nothing has happened.
         """
-        request, place = call.request, self._identity.place
-        if request.party_set != place.party_set:
+        return await self._judge(call, self._signed(call))
+
+    def _signed(self, call: RunCall) -> bytes:
+        """Steps 1 and 2. Returns the digest that was signed."""
+        request = call.request
+        if request.party_set != self._identity.place.party_set:
             raise PartySetMismatch("the job is for another set of parties")
-        await self._view.check_block(call.registry_block)
         digest = request.digest(self._identity.receipt_domain)
         checks.check_signature(digest, request.owner, call.owner_signature)
+        return digest
+
+    async def _judge(self, call: RunCall, digest: bytes) -> CheckedJob:
+        """The other steps."""
+        request, place = call.request, self._identity.place
+        await self._view.check_block(call.registry_block)
         checks.check_deadline(request.deadline, self._clock.now_ms(), self._limits.max_deadline_s)
         graph, model_owner = await self._known(request.model_hash)
         record = await self._view.check_model(call.registry_block, request.model_hash, request.owner, place.party_set)
@@ -213,6 +232,16 @@ class Party:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
+    def _task_of(self, call: RunCall, digest: bytes) -> "asyncio.Task[party_pb2.RunJobResponse] | None":
+        running, task = self._running.get((call.request.owner, call.request.job_id), (digest, None))
+        if running != digest:
+            raise JobConflict("a job of this id runs with other contents", remedy="choose a new job id")
+        return task
+
+    def _check_lane(self, job: CheckedJob) -> None:
+        self._runner.check_lane(job.call.lane)
+        self._runner.check_material(job)
+
     def _check_serving(self) -> None:
         if self.state.now is not PartyState.SERVING:
             raise Unavailable(f"this party is {self.state.now.value}", remedy="try again later")
@@ -240,10 +269,8 @@ class Party:
         """Consume, run, sign, store, in this order: what fails after the first step leaves the job spent."""
         state: State[SessionState] = State(SessionState.CHECKING)
         request = job.request
-        self._runner.check_lane(job.call.lane)
-        self._runner.check_material(job)
-        owner, job_id = request.owner, request.job_id
-        stored = await self._on_disk(self._store.admit, owner, job_id, request.nonce, job.digest)
+        owner, job_id, session_id = request.owner, request.job_id, job.call.session_id
+        stored = await self._on_disk(self._store.admit, owner, job_id, request.nonce, job.digest, session_id)
         if stored is not None:
             return stored_answer(stored)
         state.move(SessionState.CONSUMED)
@@ -252,7 +279,8 @@ class Party:
         receipt = self._receipt(job, report)
         answer = self._answer(job, report, receipt)
         digest = receipt.digest(self._identity.receipt_domain)
-        await self._on_disk(self._store.put_answer, owner, job_id, answer.SerializeToString(), digest)
+        now_ms = self._clock.now_ms()
+        await self._on_disk(self._store.put_answer, owner, job_id, answer.SerializeToString(), digest, now_ms)
         state.move(SessionState.SIGNED)
         _LOG.info("job done", job=job_id, session=job.call.session_id, online_ms=round(report.online_ms, 3))
         return answer

@@ -8,8 +8,8 @@ from sqlalchemy.dialects.sqlite import insert
 from mpc_infer.encoding import same_digest
 from mpc_infer.errors import JobConflict, JobNotFound, ModelNotFound, ReceiptNotFound, StoreError
 from mpc_infer.ids import JobId, ModelHash
-from mpc_infer.store.cipher import Cipher
-from mpc_infer.store.database import Database, prepared
+from mpc_infer.store.base import Store
+from mpc_infer.store.database import prepared
 from mpc_infer.store.outbox import Outbox, read_receipt
 from mpc_infer.store.records import JobRecord, JobState, ModelListing, NewJob, ReceiptRecord
 from mpc_infer.store.tables import (
@@ -51,7 +51,7 @@ _MOVE = (
 )
 
 
-class CoordinatorStore:
+class CoordinatorStore(Store):
     """The coordinator's database. Thread-safe; every call is one short transaction.
 
     ``outbox`` holds the calls for batches of receipts.
@@ -65,13 +65,8 @@ class CoordinatorStore:
     """
 
     def __init__(self, path: Path, key: bytes) -> None:
-        self._cipher = Cipher(key)
-        self._database = Database(path, COORDINATOR_MIGRATIONS, COORDINATOR_APPLICATION_ID)
+        super().__init__(path, key, COORDINATOR_MIGRATIONS, COORDINATOR_APPLICATION_ID)
         self.outbox = Outbox(self._database)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._database.close()
 
     def put_model(self, model: ModelListing) -> None:
         """List a model. The first entry under a hash stays: its contents are what the hash says."""

@@ -3,15 +3,16 @@
 import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, null, select, tuple_, update
 from sqlalchemy.dialects.sqlite import insert
 
 from mpc_infer.encoding import same_digest
-from mpc_infer.errors import JobConflict, ModelNotFound, NonceReplayed, StoreError
-from mpc_infer.ids import Address, JobId, ModelHash
-from mpc_infer.store.cipher import Cipher
-from mpc_infer.store.database import Database, prepared
+from mpc_infer.errors import InvalidRequest, JobConflict, ModelNotFound, NonceReplayed, StoreError
+from mpc_infer.ids import Address, JobId, ModelHash, SessionId
+from mpc_infer.store.base import Store
+from mpc_infer.store.database import prepared
 from mpc_infer.store.records import StoredModel
 from mpc_infer.store.tables import (
     PARTY_APPLICATION_ID,
@@ -30,12 +31,22 @@ _REQUEST = prepared(
     )
 )
 _ADD_NONCE = prepared(insert(party_nonces).on_conflict_do_nothing())
-_ADD_REQUEST = prepared(insert(party_requests))
+_ADD_REQUEST = prepared(insert(party_requests).on_conflict_do_nothing())
 _ANSWER = prepared(
     update(party_requests)
     .where(party_requests.c.owner == bindparam("its_owner"), party_requests.c.job_id == bindparam("its_job"))
     .where(party_requests.c.answer.is_(None))
-    .values(answer=bindparam("answer"))
+    .values(answer=bindparam("answer"), answered_ms=bindparam("answered_ms"))
+)
+_OLD = (
+    select(party_requests.c.owner, party_requests.c.job_id)
+    .where(party_requests.c.answered_ms < bindparam("before_ms"))
+    .limit(bindparam("limit"))
+)
+_DROP = (
+    update(party_requests)
+    .where(tuple_(party_requests.c.owner, party_requests.c.job_id).in_(_OLD))
+    .values(answer=null(), answered_ms=null())
 )
 _ADD_SIGNED = prepared(insert(party_signed_receipts).on_conflict_do_nothing())
 _KNOWN = select(party_signed_receipts.c.digest).where(
@@ -43,7 +54,7 @@ _KNOWN = select(party_signed_receipts.c.digest).where(
 )
 
 
-class PartyStore:
+class PartyStore(Store):
     """A party's database. Thread-safe; every call is one short transaction.
 
     Args:
@@ -55,12 +66,7 @@ class PartyStore:
     """
 
     def __init__(self, path: Path, key: bytes) -> None:
-        self._cipher = Cipher(key)
-        self._database = Database(path, PARTY_MIGRATIONS, PARTY_APPLICATION_ID)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._database.close()
+        super().__init__(path, key, PARTY_MIGRATIONS, PARTY_APPLICATION_ID)
 
     def put_model(self, model: StoredModel) -> None:
         """Keep a model. The first version under a hash stays: its contents are what the hash says."""
@@ -87,29 +93,56 @@ class PartyStore:
         with self._database.read() as connection:
             return [ModelHash(value) for value in connection.execute(select(party_models.c.model_hash)).scalars()]
 
-    def admit(self, owner: Address, job_id: JobId, nonce: bytes, request_digest: bytes) -> bytes | None:
+    def admit(
+        self, owner: Address, job_id: JobId, nonce: bytes, request_digest: bytes, session_id: SessionId | None = None
+    ) -> bytes | None:
         """Consume a request's nonce, durably, before anything is computed; or give the answer stored before.
 
         1. The same request was answered: return that answer.
         2. The job id is known with another request: refuse.
         3. The nonce was used before by this owner, in whatever request: refuse.
-        4. Write job id, request digest and nonce, and return None. The caller may compute, once.
+        4. A session of that id was begun before, for whatever request: refuse. The lanes rely on it: a frame names its
+           session, and must not be taken for one of another session.
+        5. Write job id, request digest, nonce and session id, and return None. The caller may compute, once.
 
         A request whose session failed is spent: sent again, it is refused in step 3.
 
         Raises:
             JobConflict: step 2.
             NonceReplayed: step 3.
+            InvalidRequest: step 4.
         """
         with self._database.direct() as connection:
             row = connection.execute(_REQUEST, {"owner": owner, "job_id": job_id}).fetchone()
             if row is None:
-                self._consume(connection, owner, job_id, nonce, request_digest)
+                request = {"owner": owner, "job_id": job_id, "request_digest": request_digest, "session_id": session_id}
+                _consume(connection, request, nonce)
                 return None
         stored_digest, answer = row
         return self._stored_answer(owner, job_id, request_digest, stored_digest, answer)
 
-    def put_answer(self, owner: Address, job_id: JobId, answer: bytes, receipt_digest: bytes) -> None:
+    def answer(self, owner: Address, job_id: JobId, request_digest: bytes) -> bytes | None:
+        """The answer stored for a request; None if there is none, or one to other contents."""
+        with self._database.direct() as connection:
+            row = connection.execute(_REQUEST, {"owner": owner, "job_id": job_id}).fetchone()
+        if row is None or row[1] is None or not same_digest(row[0], request_digest):
+            return None
+        return self._cipher.decrypt(row[1], "requests.answer", owner.encode(), job_id)
+
+    def drop_answers(self, before_ms: int, limit: int = 500) -> int:
+        """Drop answers that were stored before a time, oldest or not; requests, nonces and receipts stay known.
+
+        Args:
+            before_ms: the time.
+            limit: most answers dropped in this one transaction.
+
+        Returns:
+            How many were dropped; 0: there is none left.
+        """
+        with self._database.write() as connection:
+            return connection.execute(_DROP, {"before_ms": before_ms, "limit": limit}).rowcount
+
+    def put_answer(self, owner: Address, job_id: JobId, answer: bytes, receipt_digest: bytes, now_ms: int) -> None:
         """Keep the answer to an admitted request, and that this party signed the receipt in it, in one step.
 
         Raises:
@@ -117,7 +150,8 @@ class PartyStore:
         """
         sealed = self._cipher.encrypt(answer, "requests.answer", owner.encode(), job_id)
         with self._database.direct() as connection:
-            found = connection.execute(_ANSWER, {"its_owner": owner, "its_job": job_id, "answer": sealed})
+            values = {"its_owner": owner, "its_job": job_id, "answer": sealed, "answered_ms": now_ms}
+            found = connection.execute(_ANSWER, values)
             if found.rowcount != 1:
                 raise StoreError("there is no admitted request without an answer under that job id")
             _add_signed(connection, [receipt_digest])
@@ -135,15 +169,6 @@ class PartyStore:
                 known.update(connection.execute(_KNOWN, {"digests": digests[start : start + _CHUNK]}).scalars())
         return [digest for digest in digests if digest not in known]
 
-    def _consume(
-        self, connection: sqlite3.Connection, owner: Address, job_id: JobId, nonce: bytes, request_digest: bytes
-    ) -> None:
-        added = connection.execute(_ADD_NONCE, {"owner": owner, "nonce": nonce, "job_id": job_id})
-        if added.rowcount != 1:
-            raise NonceReplayed("this nonce was used before by the same owner", remedy="make a new request")
-        request = {"owner": owner, "job_id": job_id, "request_digest": request_digest, "answer": None}
-        connection.execute(_ADD_REQUEST, request)
-
     def _stored_answer(
         self, owner: Address, job_id: JobId, request_digest: bytes, stored_digest: bytes, answer: bytes | None
     ) -> bytes:
@@ -151,9 +176,19 @@ class PartyStore:
             raise JobConflict("this job id was used before with other contents", remedy="choose a new job id")
         if answer is None:
             raise NonceReplayed(
-                "this request was run before and gave no answer", remedy="submit the input again as a new job"
+                "this request was run before, and there is no answer or none any more",
+                remedy="submit the input again as a new job",
             )
         return self._cipher.decrypt(answer, "requests.answer", owner.encode(), job_id)
+
+
+def _consume(connection: sqlite3.Connection, request: dict[str, Any], nonce: bytes) -> None:
+    added = connection.execute(_ADD_NONCE, {"owner": request["owner"], "nonce": nonce, "job_id": request["job_id"]})
+    if added.rowcount != 1:
+        raise NonceReplayed("this nonce was used before by the same owner", remedy="make a new request")
+    # There is no request of that id, so what it may be in conflict with is the session.
+    if connection.execute(_ADD_REQUEST, {**request, "answer": None, "answered_ms": None}).rowcount != 1:
+        raise InvalidRequest("a session of this id was begun before", remedy="choose a fresh session id")
 
 
 def _add_signed(connection: sqlite3.Connection, digests: list[bytes]) -> None:

@@ -22,8 +22,10 @@ party_requests = Table(
     Column("owner", String, primary_key=True),
     Column("job_id", LargeBinary, primary_key=True),
     Column("request_digest", LargeBinary, nullable=False),
-    # Encrypted; NULL until the session has ended well.
+    # Encrypted; NULL until the session has ended well, and again once the answer was dropped for its age.
     Column("answer", LargeBinary),
+    Column("session_id", LargeBinary),
+    Column("answered_ms", Integer),
 )
 party_nonces = Table(
     "nonces",
@@ -47,6 +49,13 @@ PARTY_MIGRATIONS = (
             owner TEXT NOT NULL, nonce BLOB NOT NULL, job_id BLOB NOT NULL, PRIMARY KEY (owner, nonce)
         ) STRICT, WITHOUT ROWID""",
         "CREATE TABLE signed_receipts (digest BLOB NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID",
+    ),
+    (
+        "ALTER TABLE requests ADD COLUMN session_id BLOB",
+        "CREATE UNIQUE INDEX requests_by_session ON requests (session_id) WHERE session_id IS NOT NULL",
+        "ALTER TABLE requests ADD COLUMN answered_ms INTEGER",
+        "UPDATE requests SET answered_ms = unixepoch() * 1000 WHERE answer IS NOT NULL",
+        "CREATE INDEX requests_answered ON requests (answered_ms) WHERE answered_ms IS NOT NULL",
     ),
 )
 

@@ -1,5 +1,6 @@
 """One devnet of three parties for all tests of this folder, and the models published on it."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from mpc_infer import Client
 from mpc_infer.devnet import Devnet
 from mpc_infer.devnet.init import DATA_OWNER, OWNER
 from mpc_infer.devnet.training import TrainedModel, breast_cancer, digits
+from mpc_infer.errors import MpcInferError
 from tests.integration.crafting import Crafter
 
 TOLERANCE = 2e-3
@@ -61,6 +63,18 @@ class Working:
         rows = self.model.rows[row : row + 1]
         outputs = self.client.infer(self.model.name, {"x": rows}, **options).outputs  # type: ignore[arg-type]
         assert np.abs(outputs["logits"] - self.model.plain(rows)).max() < TOLERANCE
+
+
+def back_at_work(works: Working, seconds: float = 40) -> None:
+    """A party that was away connects again by itself."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return works()
+        except MpcInferError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
 
 
 @pytest.fixture

@@ -2,19 +2,22 @@
 
 import os
 import signal
-import time
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mpc_infer import Client
+from mpc_infer.client.jobs import Submission
 from mpc_infer.devnet import Devnet
 from mpc_infer.devnet.process import RoleProcess
 from mpc_infer.devnet.training import TrainedModel
 from mpc_infer.errors import MpcInferError
-from tests.integration.conftest import Working
+from mpc_infer.store import JobState
+from tests.integration.conftest import Working, back_at_work
 
 DEADLINE_S = 8.0
 MANY = 4096
@@ -41,37 +44,34 @@ def lane_of(role: RoleProcess) -> int:
     return lanes[0]
 
 
-def fails(client: Client, model: TrainedModel, rows: np.ndarray) -> MpcInferError:
-    """Run a job that must fail, and be told so within its deadline and a little grace."""
-    started = time.monotonic()
+def failure(net: Devnet, client: Client, submission: Submission) -> MpcInferError:
+    """The error of a job that must fail, and that the coordinator wrote down as failed before its deadline."""
     with pytest.raises(MpcInferError) as caught:
-        client.infer(model.name, {"x": rows}, deadline_s=DEADLINE_S)
-    assert time.monotonic() - started < DEADLINE_S + 5, "the error came after the deadline"
+        client.get(submission)
+    database = net.layout.role("coordinator") / "coordinator.sqlite"
+    query = "select state, updated_ms from jobs where job_id = ?"
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=10)) as connection:
+        ((state, ended_ms),) = connection.execute(query, (submission.prepared.job_id,)).fetchall()
+    assert JobState(state) is JobState.FAILED
+    assert ended_ms <= submission.prepared.request.deadline
     return caught.value
 
 
-def back_at_work(works: Working, seconds: float = 40) -> None:
-    """A party that was away connects again by itself."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            return works()
-        except MpcInferError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.5)
+def fails(net: Devnet, client: Client, model: TrainedModel, rows: np.ndarray) -> MpcInferError:
+    """Run a job that must fail."""
+    return failure(net, client, client.submit(model.name, {"x": rows}, deadline_s=DEADLINE_S))
 
 
-def after_it_runs(client: Client, model: TrainedModel, rows: np.ndarray, hit: Callable[[], None]) -> MpcInferError:
+def after_it_runs(
+    net: Devnet, client: Client, model: TrainedModel, rows: np.ndarray, hit: Callable[[], None]
+) -> MpcInferError:
     """Submit, wait until the session runs, then hit; return the job's error."""
     submission = client.submit(model.name, {"x": rows}, deadline_s=DEADLINE_S)
     for status in client.watch(submission, timeout_s=DEADLINE_S):
         if status.state == "RUNNING":
             break
     hit()
-    with pytest.raises(MpcInferError) as caught:
-        client.get(submission)
-    return caught.value
+    return failure(net, client, submission)
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["party", "lane"])
@@ -84,18 +84,18 @@ def test_a_party_stopped_before_the_session(
         party.signal(signal.SIGSTOP)
     else:
         os.kill(target, signal.SIGSTOP)
-    error = fails(alice, published["digits"], published["digits"].rows[:1])
+    error = fails(net, alice, published["digits"], published["digits"].rows[:1])
     assert error.party == 1, error
     party.signal(signal.SIGCONT)
     back_at_work(works)
 
 
 def test_a_party_stopped_in_mid_session(
-    party: RoleProcess, alice: Client, published: dict[str, TrainedModel], works: Working
+    net: Devnet, party: RoleProcess, alice: Client, published: dict[str, TrainedModel], works: Working
 ) -> None:
     works()
     model = published["digits"]
-    error = after_it_runs(alice, model, many_rows(model), lambda: party.signal(signal.SIGSTOP))
+    error = after_it_runs(net, alice, model, many_rows(model), lambda: party.signal(signal.SIGSTOP))
     assert error.party == 1, error
     party.signal(signal.SIGCONT)
     back_at_work(works)
@@ -106,7 +106,7 @@ def test_a_party_killed_in_mid_session(
 ) -> None:
     works()
     model = published["digits"]
-    error = after_it_runs(alice, model, many_rows(model), party.kill)
+    error = after_it_runs(net, alice, model, many_rows(model), party.kill)
     assert error.party == 1, error
     net.restart("party1")
     back_at_work(works)
@@ -140,17 +140,9 @@ def test_a_dealer_that_is_away(
 ) -> None:
     works()
     away("dealer")
-    error = fails(alice, published["digits"], many_rows(published["digits"])[:777])
-    # While material is being made the job waits for its lane; otherwise the party that asked the dealer says so.
-    expected = (
-        "DEADLINE_EXPIRED",
-        "UNAVAILABLE",
-        "MATERIAL_UNUSABLE",
-        "PEER_TIMEOUT",
-        "PEER_FAILED",
-        "SESSION_ABORTED",
-    )
-    assert error.code in expected, error
+    error = fails(net, alice, published["digits"], many_rows(published["digits"])[:777])
+    # Refused at once or after a while, that is up to the network; but it is the dealer that is named.
+    assert "the dealer" in error.message, error
     net.restart("dealer")
     back_at_work(works)
 

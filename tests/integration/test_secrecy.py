@@ -1,5 +1,7 @@
 """A recorded run: every socket, log and database, and the chain, searched for what must not be there."""
 
+import dataclasses
+import gzip
 import json
 import sqlite3
 import urllib.request
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 
 from mpc_infer import Client, InferenceResult
+from mpc_infer.chain import ContractAddresses
 from mpc_infer.devnet import Devnet
 from mpc_infer.devnet.init import DATA_OWNER, OWNER
 from mpc_infer.devnet.onnx_export import dense_onnx
@@ -21,6 +24,7 @@ from tests.integration.recorder import Recorder
 
 # Values that turn up nowhere by chance. Spellings shorter than this would.
 SHORTEST = 7
+FIRST_SLOTS = 64
 ROWS = np.array([[1234.5678, -87.65432, 3141.5926], [2718.2818, -1618.0339, 577.21566]])
 WEIGHTS = np.array([[1.2345678, -3.4567891], [2.3456789, 4.5678912], [1.9876543, 0.8765432]])
 BIAS = np.array([12.345678, -23.456789])
@@ -33,21 +37,50 @@ class Run:
     directory: Path
     streams: list[tuple[str, bytes]]
     chain: str
+    storage: str
     results: dict[str, InferenceResult]
 
 
-def chain_contents(rpc_url: str) -> str:
-    """Every block with its transactions, and every receipt with its logs."""
+class Node:
+    """A chain's node, asked without any of our code."""
 
-    def call(method: str, *params: Any) -> Any:
+    def __init__(self, rpc_url: str) -> None:
+        self._url = rpc_url
+
+    def __call__(self, method: str, *params: Any) -> Any:
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
-        request = urllib.request.Request(rpc_url, body, {"Content-Type": "application/json"})
+        request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer).get("result")
 
-    blocks = [call("eth_getBlockByNumber", hex(n), True) for n in range(int(call("eth_blockNumber"), 16) + 1)]
+
+def chain_contents(node: Node) -> str:
+    """Every block with its transactions, and every receipt with its logs."""
+    blocks = [node("eth_getBlockByNumber", hex(n), True) for n in range(int(node("eth_blockNumber"), 16) + 1)]
     hashes = [transaction["hash"] for block in blocks for transaction in block["transactions"]]
-    return json.dumps([blocks, [call("eth_getTransactionReceipt", each) for each in hashes]])
+    return json.dumps([blocks, [node("eth_getTransactionReceipt", each) for each in hashes]])
+
+
+def chain_storage(node: Node, contracts: ContractAddresses) -> str:
+    """The contracts' code and storage: all of it where the node gives a dump of its state, else the first slots.
+
+    What lies in the slots of mappings was in a transaction's data before, and that is searched in any case.
+    """
+    dump = node("anvil_dumpState")
+    if dump is not None:
+        data = bytes.fromhex(dump.removeprefix("0x"))
+        return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode()
+    slots = range(FIRST_SLOTS)
+    addresses = dataclasses.astuple(contracts)
+    return json.dumps(
+        {
+            address: [
+                node("eth_getCode", address, "latest"),
+                *(node("eth_getStorageAt", address, hex(slot), "latest") for slot in slots),
+            ]
+            for address in addresses
+        }
+    )
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +96,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
                 delivery: alice.infer("secret", {"x": ROWS}, delivery=delivery, anchored=True)
                 for delivery in ("coordinator", "client")
             }
-            chain = chain_contents(net.rpc_url)
+            chain = chain_contents(Node(net.rpc_url))
+            storage = chain_storage(Node(net.rpc_url), net.network.contracts)
         streams = recorder.recorded()
-    return Run(directory, streams, chain, results)
+    return Run(directory, streams, chain, storage, results)
 
 
 def spellings(values: np.ndarray) -> dict[str, bytes]:
@@ -170,6 +204,15 @@ def test_nothing_on_the_chain(run: Run) -> None:
     raw = run.chain.encode()
     binary = bytes.fromhex("".join(part for part in raw.decode().split('"0x')[1:] for part in [even(part)]))
     assert_absent(run, [("the chain", raw), ("the chain's bytes", binary)])
+
+
+def test_nothing_in_the_storage_of_the_contracts(run: Run) -> None:
+    raw = run.storage.encode()
+    words = "".join(even(part) for part in run.storage.split('"0x')[1:])
+    assert len(words) > 10_000
+    # Not an empty net: what was published under a public name is found by the same search.
+    assert b"secret".hex() in words
+    assert_absent(run, [("storage", raw), ("the storage's bytes", bytes.fromhex(words))])
 
 
 def even(part: str) -> str:

@@ -42,6 +42,12 @@ def test_malformed(offset, value):
         Header.from_bytes(data)
 
 
+@pytest.mark.parametrize("dims", [(1 << 32,), (1, 1 << 40), (-1,)])
+def test_an_axis_that_does_not_fit(dims):
+    with pytest.raises(InternalError, match="does not fit"):
+        Header(Kind.DATA, 0, ElementType.INT64, bytes(16), 0, dims, 8).to_bytes()
+
+
 def test_too_many_axes():
     with pytest.raises(InternalError):
         Header(Kind.DATA, 0, ElementType.INT64, bytes(16), 0, (1,) * 8, 8).to_bytes()

@@ -82,6 +82,58 @@ async def test_the_same_request_again_gives_the_stored_answer(network):
     ]
 
 
+async def test_the_stored_answer_is_given_whatever_has_changed_since(network, monkeypatch):
+    """The deadline passed, the material spent, the block too old, the model revoked: it is the same request."""
+    world, material_id = network.world, os.urandom(16)
+    await prepare(network, material_id)
+    calls = [dataclasses.replace(call, material_id=material_id) for call in world.job()]
+    first = await network.run(calls)
+    assert [a.receipt for a in await network.run(calls)] == [a.receipt for a in first]
+    late = SystemClock().now_ms() + 60_000
+    for party in network.parties:
+        monkeypatch.setattr(party._clock, "now_ms", lambda: late)
+    again = [dataclasses.replace(call, session_id=os.urandom(16), registry_block=1) for call in calls]
+    answers = await network.run(again)
+    assert [a.SerializeToString() for a in answers] == [b.SerializeToString() for b in first]
+    # Who did not sign it is not told it, and other contents are judged as what they are.
+    forged = dataclasses.replace(calls[0].owner_signature, signature=bytes(65))
+    with pytest.raises(errors.BadSignature):
+        await network.parties[0].run(dataclasses.replace(calls[0], owner_signature=forged))
+    other = dataclasses.replace(calls[0].request, nonce=os.urandom(32))
+    with pytest.raises(errors.DeadlineExpired):
+        await network.parties[0].run(dataclasses.replace(calls[0], request=other, owner_signature=world.signed(other)))
+
+
+async def test_a_late_call_joins_the_same_job_that_still_runs(network, monkeypatch):
+    calls = network.world.job()
+    running = asyncio.create_task(network.run(calls))
+    async with asyncio.timeout(20):
+        while not all(party._running for party in network.parties):  # noqa: ASYNC110 - there is no event
+            await asyncio.sleep(0.001)
+    again = [dataclasses.replace(call, registry_block=1) for call in calls]
+    assert [a.receipt for a in await network.run(again)] == [b.receipt for b in await running]
+
+
+async def test_a_session_id_is_used_once(network):
+    calls = network.world.job()
+    await network.run(calls)
+    other = network.world.job(session_id=calls[0].session_id)
+    outcomes = await network.run(other, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [errors.InvalidRequest] * 2
+    # Nothing was spent by that.
+    fresh = os.urandom(16)
+    assert len(await network.run([dataclasses.replace(call, session_id=fresh) for call in other])) == 2
+
+
+async def test_a_material_id_is_used_once(network):
+    material_id = os.urandom(16)
+    await prepare(network, material_id)
+    with pytest.raises(errors.InvalidRequest, match="begun before"):
+        await prepare(network, material_id)
+    with pytest.raises(errors.InvalidRequest, match="begun before"):
+        await prepare(network, os.urandom(16), further=[material_id])
+
+
 async def test_the_same_request_at_the_same_time_runs_once(network):
     calls = network.world.job()
     first, second = await asyncio.gather(network.run(calls), network.run(calls))
@@ -190,7 +242,7 @@ async def test_a_spent_job_is_refused_when_it_comes_again(network):
     with pytest.raises(errors.SessionAborted):
         await network.parties[0].run(calls[0])
     again = dataclasses.replace(calls[0], session_id=os.urandom(16))
-    with pytest.raises(errors.NonceReplayed, match="gave no answer"):
+    with pytest.raises(errors.NonceReplayed, match="there is no answer"):
         await network.parties[0].run(again)
 
 
