@@ -42,8 +42,9 @@ $(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 demo: $(DEMO_STAMP)  ## a network of your own, two models, private answers, verified receipts (ARGS='--parties 4')
 	$(BIN)/mpc-infer demo $(ARGS)
 
+# Two at a time, a file's tests in one process: networks are made once per file.
 test: lint generated foundry  ## what CI runs: everything but the slow tests
-	$(BIN)/python -m pytest -q -m 'not slow' $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not slow' $(PYTEST_ARGS)
 
 test-all: lint generated foundry  ## with the slow tests (200,000 inferences)
 	$(BIN)/python -m pytest -q $(PYTEST_ARGS)

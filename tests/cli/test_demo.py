@@ -59,7 +59,11 @@ def test_the_demo_prints_one_json_object_and_every_receipt_verifies(tmp_path: Pa
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL],
+    ids=lambda number: number.name,
+)
 def test_nothing_outlives_the_demo(tmp_path: Path, number: signal.Signals) -> None:
     net = tmp_path / "net"
     log = tmp_path.with_suffix(".log")

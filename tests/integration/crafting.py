@@ -56,6 +56,9 @@ class Crafter:
 
     def changed(self, prepared: Prepared, **changes: Any) -> Prepared:
         """The same job with other fields in the request, signed again."""
+        return self._loop.run(self._changed(prepared, changes))
+
+    async def _changed(self, prepared: Prepared, changes: dict[str, Any]) -> Prepared:
         return self._resigned(prepared, changes)
 
     def _resigned(self, prepared: Prepared, changes: dict[str, Any]) -> Prepared:

@@ -21,7 +21,7 @@ def identity(factor_bits):
     ), {"w": np.array([[2.0**factor_bits]])}
 
 
-@pytest.mark.parametrize("parties", [2, 3])
+@pytest.mark.parametrize("parties", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_million_truncations_without_a_wrap(fleets, parties):
     # Local truncation would go wrong with a probability of |z| / 2^63, here about one in four.
     fleet = fleets(parties)
@@ -47,7 +47,7 @@ def chi_square(values):
     return ((counts - expected) ** 2 / expected).sum()
 
 
-@pytest.mark.parametrize("parties", [2, 3, 4])
+@pytest.mark.parametrize("parties", [2, 3, pytest.param(4, marks=pytest.mark.slow)])
 def test_every_opened_value_is_uniform_for_any_input(fleets, parties):
     # 255 degrees of freedom: above 400 with a probability below 1e-8 per opening.
     fleet = fleets(parties)

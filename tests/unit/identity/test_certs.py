@@ -86,6 +86,7 @@ def test_what_is_no_certificate_is_refused(data):
 @pytest.mark.parametrize(
     "host",
     ["", "a b\u00e9", HOST, HOST.upper(), f"{HOST}.", "mpc-infer.internal"],
+    ids=["empty", "not a name", "an identity", "in capitals", "with a dot", "the suffix"],
 )
 def test_hosts_cannot_be_identities_or_nonsense(authority, host):
     with pytest.raises(InvalidInput):
