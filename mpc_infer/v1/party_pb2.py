@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from mpc_infer.v1 import common_pb2 as mpc__infer_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18mpc_infer/v1/party.proto\x12\x0cmpc_infer.v1\x1a\x19mpc_infer/v1/common.proto\"\x10\n\x0eGetInfoRequest\"k\n\x0fGetInfoResponse\x12%\n\x04info\x18\x01 \x01(\x0b\x32\x17.mpc_infer.v1.PartyInfo\x12\x11\n\tparty_set\x18\x02 \x01(\x0c\x12\r\n\x05lanes\x18\x03 \x01(\r\x12\x0f\n\x07\x65ngines\x18\x04 \x03(\t\"\x97\x01\n\x13InstallModelRequest\x12\x10\n\x08manifest\x18\x01 \x01(\x0c\x12\r\n\x05graph\x18\x02 \x01(\x0c\x12-\n\x0csealed_share\x18\x03 \x01(\x0b\x32\x17.mpc_infer.v1.SealedBox\x12\x30\n\x0fowner_signature\x18\x04 \x01(\x0b\x32\x17.mpc_infer.v1.Signature\"@\n\x14InstallModelResponse\x12(\n\x07holding\x18\x01 \x01(\x0b\x32\x17.mpc_infer.v1.Signature\"\x87\x01\n\x16PrepareMaterialRequest\x12\x13\n\x0bmaterial_id\x18\x01 \x01(\x0c\x12\x0c\n\x04lane\x18\x02 \x01(\r\x12\x12\n\nmodel_hash\x18\x03 \x01(\x0c\x12\x0c\n\x04rows\x18\x04 \x01(\r\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x05 \x01(\x04\x12\x13\n\x0b\x66urther_ids\x18\x06 \x03(\x0c\"Z\n\x17PrepareMaterialResponse\x12\x13\n\x0bplan_digest\x18\x01 \x01(\x0c\x12\x12\n\noffline_ms\x18\x02 \x01(\x01\x12\x16\n\x0ematerial_bytes\x18\x03 \x01(\x04\"\x9d\x02\n\rRunJobRequest\x12\x12\n\nsession_id\x18\x01 \x01(\x0c\x12\x0c\n\x04lane\x18\x02 \x01(\r\x12\x13\n\x0bmaterial_id\x18\x03 \x01(\x0c\x12\x16\n\x0eregistry_block\x18\x04 \x01(\x04\x12\x13\n\x0bjob_request\x18\x05 \x01(\x0c\x12\x30\n\x0fowner_signature\x18\x06 \x01(\x0b\x32\x17.mpc_infer.v1.Signature\x12\x19\n\x11input_commitments\x18\x07 \x03(\x0c\x12-\n\x0csealed_input\x18\x08 \x01(\x0b\x32\x17.mpc_infer.v1.SealedBox\x12,\n\nresult_key\x18\t \x01(\x0b\x32\x18.mpc_infer.v1.SealingKey\"\xf8\x01\n\x0eRunJobResponse\x12\x0f\n\x07receipt\x18\x01 \x01(\x0c\x12*\n\tsignature\x18\x02 \x01(\x0b\x32\x17.mpc_infer.v1.Signature\x12\x1a\n\x12output_commitments\x18\x03 \x03(\x0c\x12(\n\x07opening\x18\x04 \x01(\x0b\x32\x15.mpc_infer.v1.OpeningH\x00\x12\x30\n\rsealed_output\x18\x05 \x01(\x0b\x32\x17.mpc_infer.v1.SealedBoxH\x00\x12\'\n\x04\x63ost\x18\x06 \x01(\x0b\x32\x19.mpc_infer.v1.SessionCostB\x08\n\x06output\"9\n\x13\x41\x62ortSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\x0c\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x16\n\x14\x41\x62ortSessionResponse\"*\n\x0fSignRootRequest\x12\x17\n\x0freceipt_digests\x18\x01 \x03(\x0c\"L\n\x10SignRootResponse\x12\x0c\n\x04root\x18\x01 \x01(\x0c\x12*\n\tsignature\x18\x02 \x01(\x0b\x32\x17.mpc_infer.v1.Signature2\xf4\x03\n\x0cPartyService\x12\x46\n\x07GetInfo\x12\x1c.mpc_infer.v1.GetInfoRequest\x1a\x1d.mpc_infer.v1.GetInfoResponse\x12U\n\x0cInstallModel\x12!.mpc_infer.v1.InstallModelRequest\x1a\".mpc_infer.v1.InstallModelResponse\x12^\n\x0fPrepareMaterial\x12$.mpc_infer.v1.PrepareMaterialRequest\x1a%.mpc_infer.v1.PrepareMaterialResponse\x12\x43\n\x06RunJob\x12\x1b.mpc_infer.v1.RunJobRequest\x1a\x1c.mpc_infer.v1.RunJobResponse\x12U\n\x0c\x41\x62ortSession\x12!.mpc_infer.v1.AbortSessionRequest\x1a\".mpc_infer.v1.AbortSessionResponse\x12I\n\x08SignRoot\x12\x1d.mpc_infer.v1.SignRootRequest\x1a\x1e.mpc_infer.v1.SignRootResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18mpc_infer/v1/party.proto\x12\x0cmpc_infer.v1\x1a\x19mpc_infer/v1/common.proto\"\x10\n\x0eGetInfoRequest\"k\n\x0fGetInfoResponse\x12%\n\x04info\x18\x01 \x01(\x0b\x32\x17.mpc_infer.v1.PartyInfo\x12\x11\n\tparty_set\x18\x02 \x01(\x0c\x12\r\n\x05lanes\x18\x03 \x01(\r\x12\x0f\n\x07\x65ngines\x18\x04 \x03(\t\"\x97\x01\n\x13InstallModelRequest\x12\x10\n\x08manifest\x18\x01 \x01(\x0c\x12\r\n\x05graph\x18\x02 \x01(\x0c\x12-\n\x0csealed_share\x18\x03 \x01(\x0b\x32\x17.mpc_infer.v1.SealedBox\x12\x30\n\x0fowner_signature\x18\x04 \x01(\x0b\x32\x17.mpc_infer.v1.Signature\"@\n\x14InstallModelResponse\x12(\n\x07holding\x18\x01 \x01(\x0b\x32\x17.mpc_infer.v1.Signature\"\x87\x01\n\x16PrepareMaterialRequest\x12\x13\n\x0bmaterial_id\x18\x01 \x01(\x0c\x12\x0c\n\x04lane\x18\x02 \x01(\r\x12\x12\n\nmodel_hash\x18\x03 \x01(\x0c\x12\x0c\n\x04rows\x18\x04 \x01(\r\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x05 \x01(\x04\x12\x13\n\x0b\x66urther_ids\x18\x06 \x03(\x0c\"Z\n\x17PrepareMaterialResponse\x12\x13\n\x0bplan_digest\x18\x01 \x01(\x0c\x12\x12\n\noffline_ms\x18\x02 \x01(\x01\x12\x16\n\x0ematerial_bytes\x18\x03 \x01(\x04\"\x9d\x02\n\rRunJobRequest\x12\x12\n\nsession_id\x18\x01 \x01(\x0c\x12\x0c\n\x04lane\x18\x02 \x01(\r\x12\x13\n\x0bmaterial_id\x18\x03 \x01(\x0c\x12\x16\n\x0eregistry_block\x18\x04 \x01(\x04\x12\x13\n\x0bjob_request\x18\x05 \x01(\x0c\x12\x30\n\x0fowner_signature\x18\x06 \x01(\x0b\x32\x17.mpc_infer.v1.Signature\x12\x19\n\x11input_commitments\x18\x07 \x03(\x0c\x12-\n\x0csealed_input\x18\x08 \x01(\x0b\x32\x17.mpc_infer.v1.SealedBox\x12,\n\nresult_key\x18\t \x01(\x0b\x32\x18.mpc_infer.v1.SealingKey\"\xf8\x01\n\x0eRunJobResponse\x12\x0f\n\x07receipt\x18\x01 \x01(\x0c\x12*\n\tsignature\x18\x02 \x01(\x0b\x32\x17.mpc_infer.v1.Signature\x12\x1a\n\x12output_commitments\x18\x03 \x03(\x0c\x12(\n\x07opening\x18\x04 \x01(\x0b\x32\x15.mpc_infer.v1.OpeningH\x00\x12\x30\n\rsealed_output\x18\x05 \x01(\x0b\x32\x17.mpc_infer.v1.SealedBoxH\x00\x12\'\n\x04\x63ost\x18\x06 \x01(\x0b\x32\x19.mpc_infer.v1.SessionCostB\x08\n\x06output\"]\n\x10OpenModelRequest\x12\x12\n\nsession_id\x18\x01 \x01(\x0c\x12\x0c\n\x04lane\x18\x02 \x01(\r\x12\x12\n\nmodel_hash\x18\x03 \x01(\x0c\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x04 \x01(\x04\"1\n\x11OpenModelResponse\x12\x0c\n\x04open\x18\x01 \x01(\x08\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\"\xc9\x01\n\x08PartyJob\x12\x13\n\x0bjob_request\x18\x01 \x01(\x0c\x12\x30\n\x0fowner_signature\x18\x02 \x01(\x0b\x32\x17.mpc_infer.v1.Signature\x12\x19\n\x11input_commitments\x18\x03 \x03(\x0c\x12-\n\x0csealed_input\x18\x04 \x01(\x0b\x32\x17.mpc_infer.v1.SealedBox\x12,\n\nresult_key\x18\x05 \x01(\x0b\x32\x18.mpc_infer.v1.SealingKey\"\x96\x01\n\x11RunSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\x0c\x12\x0c\n\x04lane\x18\x02 \x01(\r\x12\x13\n\x0bmaterial_id\x18\x03 \x01(\x0c\x12\x16\n\x0eregistry_block\x18\x04 \x01(\x04\x12\x0c\n\x04rows\x18\x05 \x01(\r\x12$\n\x04jobs\x18\x06 \x03(\x0b\x32\x16.mpc_infer.v1.PartyJob\"@\n\x12RunSessionResponse\x12*\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x19.mpc_infer.v1.PartyAnswer\"p\n\x0bPartyAnswer\x12,\n\x04\x64one\x18\x01 \x01(\x0b\x32\x1c.mpc_infer.v1.RunJobResponseH\x00\x12(\n\x07problem\x18\x02 \x01(\x0b\x32\x15.mpc_infer.v1.ProblemH\x00\x42\t\n\x07outcome\"\x15\n\x13ListMaterialRequest\"b\n\x0cMaterialInfo\x12\x13\n\x0bmaterial_id\x18\x01 \x01(\x0c\x12\x0c\n\x04lane\x18\x02 \x01(\r\x12\x12\n\nmodel_hash\x18\x03 \x01(\x0c\x12\x0c\n\x04rows\x18\x04 \x01(\r\x12\r\n\x05\x62ytes\x18\x05 \x01(\x04\"E\n\x14ListMaterialResponse\x12-\n\tmaterials\x18\x01 \x03(\x0b\x32\x1a.mpc_infer.v1.MaterialInfo\"+\n\x13\x44ropMaterialRequest\x12\x14\n\x0cmaterial_ids\x18\x01 \x03(\x0c\"\x16\n\x14\x44ropMaterialResponse\"9\n\x13\x41\x62ortSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\x0c\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x16\n\x14\x41\x62ortSessionResponse\"*\n\x0fSignRootRequest\x12\x17\n\x0freceipt_digests\x18\x01 \x03(\x0c\"L\n\x10SignRootResponse\x12\x0c\n\x04root\x18\x01 \x01(\x0c\x12*\n\tsignature\x18\x02 \x01(\x0b\x32\x17.mpc_infer.v1.Signature2\xc1\x06\n\x0cPartyService\x12\x46\n\x07GetInfo\x12\x1c.mpc_infer.v1.GetInfoRequest\x1a\x1d.mpc_infer.v1.GetInfoResponse\x12U\n\x0cInstallModel\x12!.mpc_infer.v1.InstallModelRequest\x1a\".mpc_infer.v1.InstallModelResponse\x12^\n\x0fPrepareMaterial\x12$.mpc_infer.v1.PrepareMaterialRequest\x1a%.mpc_infer.v1.PrepareMaterialResponse\x12\x43\n\x06RunJob\x12\x1b.mpc_infer.v1.RunJobRequest\x1a\x1c.mpc_infer.v1.RunJobResponse\x12L\n\tOpenModel\x12\x1e.mpc_infer.v1.OpenModelRequest\x1a\x1f.mpc_infer.v1.OpenModelResponse\x12O\n\nRunSession\x12\x1f.mpc_infer.v1.RunSessionRequest\x1a .mpc_infer.v1.RunSessionResponse\x12U\n\x0cListMaterial\x12!.mpc_infer.v1.ListMaterialRequest\x1a\".mpc_infer.v1.ListMaterialResponse\x12U\n\x0c\x44ropMaterial\x12!.mpc_infer.v1.DropMaterialRequest\x1a\".mpc_infer.v1.DropMaterialResponse\x12U\n\x0c\x41\x62ortSession\x12!.mpc_infer.v1.AbortSessionRequest\x1a\".mpc_infer.v1.AbortSessionResponse\x12I\n\x08SignRoot\x12\x1d.mpc_infer.v1.SignRootRequest\x1a\x1e.mpc_infer.v1.SignRootResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,14 +48,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUNJOBREQUEST']._serialized_end=932
   _globals['_RUNJOBRESPONSE']._serialized_start=935
   _globals['_RUNJOBRESPONSE']._serialized_end=1183
-  _globals['_ABORTSESSIONREQUEST']._serialized_start=1185
-  _globals['_ABORTSESSIONREQUEST']._serialized_end=1242
-  _globals['_ABORTSESSIONRESPONSE']._serialized_start=1244
-  _globals['_ABORTSESSIONRESPONSE']._serialized_end=1266
-  _globals['_SIGNROOTREQUEST']._serialized_start=1268
-  _globals['_SIGNROOTREQUEST']._serialized_end=1310
-  _globals['_SIGNROOTRESPONSE']._serialized_start=1312
-  _globals['_SIGNROOTRESPONSE']._serialized_end=1388
-  _globals['_PARTYSERVICE']._serialized_start=1391
-  _globals['_PARTYSERVICE']._serialized_end=1891
+  _globals['_OPENMODELREQUEST']._serialized_start=1185
+  _globals['_OPENMODELREQUEST']._serialized_end=1278
+  _globals['_OPENMODELRESPONSE']._serialized_start=1280
+  _globals['_OPENMODELRESPONSE']._serialized_end=1329
+  _globals['_PARTYJOB']._serialized_start=1332
+  _globals['_PARTYJOB']._serialized_end=1533
+  _globals['_RUNSESSIONREQUEST']._serialized_start=1536
+  _globals['_RUNSESSIONREQUEST']._serialized_end=1686
+  _globals['_RUNSESSIONRESPONSE']._serialized_start=1688
+  _globals['_RUNSESSIONRESPONSE']._serialized_end=1752
+  _globals['_PARTYANSWER']._serialized_start=1754
+  _globals['_PARTYANSWER']._serialized_end=1866
+  _globals['_LISTMATERIALREQUEST']._serialized_start=1868
+  _globals['_LISTMATERIALREQUEST']._serialized_end=1889
+  _globals['_MATERIALINFO']._serialized_start=1891
+  _globals['_MATERIALINFO']._serialized_end=1989
+  _globals['_LISTMATERIALRESPONSE']._serialized_start=1991
+  _globals['_LISTMATERIALRESPONSE']._serialized_end=2060
+  _globals['_DROPMATERIALREQUEST']._serialized_start=2062
+  _globals['_DROPMATERIALREQUEST']._serialized_end=2105
+  _globals['_DROPMATERIALRESPONSE']._serialized_start=2107
+  _globals['_DROPMATERIALRESPONSE']._serialized_end=2129
+  _globals['_ABORTSESSIONREQUEST']._serialized_start=2131
+  _globals['_ABORTSESSIONREQUEST']._serialized_end=2188
+  _globals['_ABORTSESSIONRESPONSE']._serialized_start=2190
+  _globals['_ABORTSESSIONRESPONSE']._serialized_end=2212
+  _globals['_SIGNROOTREQUEST']._serialized_start=2214
+  _globals['_SIGNROOTREQUEST']._serialized_end=2256
+  _globals['_SIGNROOTRESPONSE']._serialized_start=2258
+  _globals['_SIGNROOTRESPONSE']._serialized_end=2334
+  _globals['_PARTYSERVICE']._serialized_start=2337
+  _globals['_PARTYSERVICE']._serialized_end=3170
 # @@protoc_insertion_point(module_scope)

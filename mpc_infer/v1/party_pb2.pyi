@@ -105,6 +105,104 @@ class RunJobResponse(_message.Message):
     cost: _common_pb2.SessionCost
     def __init__(self, receipt: _Optional[bytes] = ..., signature: _Optional[_Union[_common_pb2.Signature, _Mapping]] = ..., output_commitments: _Optional[_Iterable[bytes]] = ..., opening: _Optional[_Union[_common_pb2.Opening, _Mapping]] = ..., sealed_output: _Optional[_Union[_common_pb2.SealedBox, _Mapping]] = ..., cost: _Optional[_Union[_common_pb2.SessionCost, _Mapping]] = ...) -> None: ...
 
+class OpenModelRequest(_message.Message):
+    __slots__ = ("session_id", "lane", "model_hash", "deadline_ms")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    LANE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_HASH_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_MS_FIELD_NUMBER: _ClassVar[int]
+    session_id: bytes
+    lane: int
+    model_hash: bytes
+    deadline_ms: int
+    def __init__(self, session_id: _Optional[bytes] = ..., lane: _Optional[int] = ..., model_hash: _Optional[bytes] = ..., deadline_ms: _Optional[int] = ...) -> None: ...
+
+class OpenModelResponse(_message.Message):
+    __slots__ = ("open", "digest")
+    OPEN_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    open: bool
+    digest: bytes
+    def __init__(self, open: _Optional[bool] = ..., digest: _Optional[bytes] = ...) -> None: ...
+
+class PartyJob(_message.Message):
+    __slots__ = ("job_request", "owner_signature", "input_commitments", "sealed_input", "result_key")
+    JOB_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    OWNER_SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    INPUT_COMMITMENTS_FIELD_NUMBER: _ClassVar[int]
+    SEALED_INPUT_FIELD_NUMBER: _ClassVar[int]
+    RESULT_KEY_FIELD_NUMBER: _ClassVar[int]
+    job_request: bytes
+    owner_signature: _common_pb2.Signature
+    input_commitments: _containers.RepeatedScalarFieldContainer[bytes]
+    sealed_input: _common_pb2.SealedBox
+    result_key: _common_pb2.SealingKey
+    def __init__(self, job_request: _Optional[bytes] = ..., owner_signature: _Optional[_Union[_common_pb2.Signature, _Mapping]] = ..., input_commitments: _Optional[_Iterable[bytes]] = ..., sealed_input: _Optional[_Union[_common_pb2.SealedBox, _Mapping]] = ..., result_key: _Optional[_Union[_common_pb2.SealingKey, _Mapping]] = ...) -> None: ...
+
+class RunSessionRequest(_message.Message):
+    __slots__ = ("session_id", "lane", "material_id", "registry_block", "rows", "jobs")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    LANE_FIELD_NUMBER: _ClassVar[int]
+    MATERIAL_ID_FIELD_NUMBER: _ClassVar[int]
+    REGISTRY_BLOCK_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    session_id: bytes
+    lane: int
+    material_id: bytes
+    registry_block: int
+    rows: int
+    jobs: _containers.RepeatedCompositeFieldContainer[PartyJob]
+    def __init__(self, session_id: _Optional[bytes] = ..., lane: _Optional[int] = ..., material_id: _Optional[bytes] = ..., registry_block: _Optional[int] = ..., rows: _Optional[int] = ..., jobs: _Optional[_Iterable[_Union[PartyJob, _Mapping]]] = ...) -> None: ...
+
+class RunSessionResponse(_message.Message):
+    __slots__ = ("answers",)
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    answers: _containers.RepeatedCompositeFieldContainer[PartyAnswer]
+    def __init__(self, answers: _Optional[_Iterable[_Union[PartyAnswer, _Mapping]]] = ...) -> None: ...
+
+class PartyAnswer(_message.Message):
+    __slots__ = ("done", "problem")
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    done: RunJobResponse
+    problem: _common_pb2.Problem
+    def __init__(self, done: _Optional[_Union[RunJobResponse, _Mapping]] = ..., problem: _Optional[_Union[_common_pb2.Problem, _Mapping]] = ...) -> None: ...
+
+class ListMaterialRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class MaterialInfo(_message.Message):
+    __slots__ = ("material_id", "lane", "model_hash", "rows", "bytes")
+    MATERIAL_ID_FIELD_NUMBER: _ClassVar[int]
+    LANE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_HASH_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    material_id: bytes
+    lane: int
+    model_hash: bytes
+    rows: int
+    bytes: int
+    def __init__(self, material_id: _Optional[bytes] = ..., lane: _Optional[int] = ..., model_hash: _Optional[bytes] = ..., rows: _Optional[int] = ..., bytes: _Optional[int] = ...) -> None: ...
+
+class ListMaterialResponse(_message.Message):
+    __slots__ = ("materials",)
+    MATERIALS_FIELD_NUMBER: _ClassVar[int]
+    materials: _containers.RepeatedCompositeFieldContainer[MaterialInfo]
+    def __init__(self, materials: _Optional[_Iterable[_Union[MaterialInfo, _Mapping]]] = ...) -> None: ...
+
+class DropMaterialRequest(_message.Message):
+    __slots__ = ("material_ids",)
+    MATERIAL_IDS_FIELD_NUMBER: _ClassVar[int]
+    material_ids: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, material_ids: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class DropMaterialResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class AbortSessionRequest(_message.Message):
     __slots__ = ("session_id", "reason")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]

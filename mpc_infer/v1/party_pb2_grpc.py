@@ -56,6 +56,26 @@ class PartyServiceStub:
                 request_serializer=mpc__infer_dot_v1_dot_party__pb2.RunJobRequest.SerializeToString,
                 response_deserializer=mpc__infer_dot_v1_dot_party__pb2.RunJobResponse.FromString,
                 _registered_method=True)
+        self.OpenModel = channel.unary_unary(
+                '/mpc_infer.v1.PartyService/OpenModel',
+                request_serializer=mpc__infer_dot_v1_dot_party__pb2.OpenModelRequest.SerializeToString,
+                response_deserializer=mpc__infer_dot_v1_dot_party__pb2.OpenModelResponse.FromString,
+                _registered_method=True)
+        self.RunSession = channel.unary_unary(
+                '/mpc_infer.v1.PartyService/RunSession',
+                request_serializer=mpc__infer_dot_v1_dot_party__pb2.RunSessionRequest.SerializeToString,
+                response_deserializer=mpc__infer_dot_v1_dot_party__pb2.RunSessionResponse.FromString,
+                _registered_method=True)
+        self.ListMaterial = channel.unary_unary(
+                '/mpc_infer.v1.PartyService/ListMaterial',
+                request_serializer=mpc__infer_dot_v1_dot_party__pb2.ListMaterialRequest.SerializeToString,
+                response_deserializer=mpc__infer_dot_v1_dot_party__pb2.ListMaterialResponse.FromString,
+                _registered_method=True)
+        self.DropMaterial = channel.unary_unary(
+                '/mpc_infer.v1.PartyService/DropMaterial',
+                request_serializer=mpc__infer_dot_v1_dot_party__pb2.DropMaterialRequest.SerializeToString,
+                response_deserializer=mpc__infer_dot_v1_dot_party__pb2.DropMaterialResponse.FromString,
+                _registered_method=True)
         self.AbortSession = channel.unary_unary(
                 '/mpc_infer.v1.PartyService/AbortSession',
                 request_serializer=mpc__infer_dot_v1_dot_party__pb2.AbortSessionRequest.SerializeToString,
@@ -105,6 +125,39 @@ class PartyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def OpenModel(self, request, context):
+        """Opens a model's weights under fresh masks, together with all other parties of the set on one lane; or says whether
+        they are open. MUST be called on all parties with the same values, before material of the model is made. A party keeps
+        what was opened durably, and drops material made for an earlier opening. The report may be retried.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RunSession(self, request, context):
+        """Runs one session for one or more jobs on one model, perhaps of several owners. A party MUST check every job by itself, as
+        for RunJob; a job that one party refuses MUST NOT be computed, and MUST NOT keep the others from it. The nonces of
+        all jobs that run and the material are consumed durably in one step before anything is computed. May be retried:
+        every job gives its stored answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListMaterial(self, request, context):
+        """The material that is ready, oldest first. May be retried.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DropMaterial(self, request, context):
+        """Gives up material: it will never be used. Ids that are unknown are passed over. May be retried.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AbortSession(self, request, context):
         """Ends a session, or the making of material, that runs or is about to. May be retried.
         """
@@ -141,6 +194,26 @@ def add_PartyServiceServicer_to_server(servicer, server):
                     servicer.RunJob,
                     request_deserializer=mpc__infer_dot_v1_dot_party__pb2.RunJobRequest.FromString,
                     response_serializer=mpc__infer_dot_v1_dot_party__pb2.RunJobResponse.SerializeToString,
+            ),
+            'OpenModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.OpenModel,
+                    request_deserializer=mpc__infer_dot_v1_dot_party__pb2.OpenModelRequest.FromString,
+                    response_serializer=mpc__infer_dot_v1_dot_party__pb2.OpenModelResponse.SerializeToString,
+            ),
+            'RunSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.RunSession,
+                    request_deserializer=mpc__infer_dot_v1_dot_party__pb2.RunSessionRequest.FromString,
+                    response_serializer=mpc__infer_dot_v1_dot_party__pb2.RunSessionResponse.SerializeToString,
+            ),
+            'ListMaterial': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMaterial,
+                    request_deserializer=mpc__infer_dot_v1_dot_party__pb2.ListMaterialRequest.FromString,
+                    response_serializer=mpc__infer_dot_v1_dot_party__pb2.ListMaterialResponse.SerializeToString,
+            ),
+            'DropMaterial': grpc.unary_unary_rpc_method_handler(
+                    servicer.DropMaterial,
+                    request_deserializer=mpc__infer_dot_v1_dot_party__pb2.DropMaterialRequest.FromString,
+                    response_serializer=mpc__infer_dot_v1_dot_party__pb2.DropMaterialResponse.SerializeToString,
             ),
             'AbortSession': grpc.unary_unary_rpc_method_handler(
                     servicer.AbortSession,
@@ -263,6 +336,114 @@ class PartyService:
             '/mpc_infer.v1.PartyService/RunJob',
             mpc__infer_dot_v1_dot_party__pb2.RunJobRequest.SerializeToString,
             mpc__infer_dot_v1_dot_party__pb2.RunJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OpenModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mpc_infer.v1.PartyService/OpenModel',
+            mpc__infer_dot_v1_dot_party__pb2.OpenModelRequest.SerializeToString,
+            mpc__infer_dot_v1_dot_party__pb2.OpenModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RunSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mpc_infer.v1.PartyService/RunSession',
+            mpc__infer_dot_v1_dot_party__pb2.RunSessionRequest.SerializeToString,
+            mpc__infer_dot_v1_dot_party__pb2.RunSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMaterial(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mpc_infer.v1.PartyService/ListMaterial',
+            mpc__infer_dot_v1_dot_party__pb2.ListMaterialRequest.SerializeToString,
+            mpc__infer_dot_v1_dot_party__pb2.ListMaterialResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DropMaterial(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mpc_infer.v1.PartyService/DropMaterial',
+            mpc__infer_dot_v1_dot_party__pb2.DropMaterialRequest.SerializeToString,
+            mpc__infer_dot_v1_dot_party__pb2.DropMaterialResponse.FromString,
             options,
             channel_credentials,
             insecure,
