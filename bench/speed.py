@@ -74,12 +74,11 @@ def ours(fleet: Fleet, name: str, graph: Graph, weights: Row, batch: int, repeat
 
 def stock(peer: Stock, parties: int, name: str, graph: Graph, weights: Row, batch: int, repeat: int, at: Path) -> Row:
     """One model on stock CrypTen."""
-    tensors = {key: torch.tensor(value, dtype=torch.float32) for key, value in weights.items()}
-    torch.save({**tensors, "x": torch.tensor(sample(graph, batch), dtype=torch.float32)}, at / "tensors")
+    np.savez(at / "tensors.npz", **{**weights, "x": sample(graph, batch)})
     description = json.loads(graph.to_bytes())
-    peer.measure_graph(description, at / "tensors", 1)
+    peer.measure_graph(description, at / "tensors.npz", 1)
     before = cpu_seconds(peer.pids)
-    answer = peer.measure_graph(description, at / "tensors", repeat)
+    answer = peer.measure_graph(description, at / "tensors.npz", repeat)
     return {
         **key(name, batch, parties, "crypten"),
         "online_ms": round(statistics.median(answer["ms"]), 2),

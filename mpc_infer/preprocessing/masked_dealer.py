@@ -63,7 +63,7 @@ def sum_words(arrays: Sequence[Words]) -> Words:
     return arrays[0]
 
 
-@dataclass
+@dataclass(repr=False)
 class MaskProgram:
     """One run of a plan's program over masks.
 

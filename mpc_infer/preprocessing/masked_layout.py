@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from mpc_infer.preprocessing.masked_requests import DIGITS, FAT, LEAN
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FatTables:
     """Tables of the layout with one opening.
 
@@ -37,7 +37,7 @@ class FatTables:
     monomials: NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LeanTables:
     """Tables of the layout with two openings, all over patterns of 11 bits; bit 11 of a pattern is the public sign bit.
 

@@ -19,7 +19,7 @@ def touched(shape: tuple[int, ...]) -> Words:
     return array
 
 
-@dataclass
+@dataclass(repr=False)
 class Masked:
     """An opened value. ``delta`` is filled in its round; ``mask`` is this party's share of the mask, if needed."""
 
@@ -27,7 +27,7 @@ class Masked:
     mask: Words | None
 
 
-@dataclass
+@dataclass(repr=False)
 class Shared:
     """A share: ``base`` (None for zero), known before the session, and what is added to it online."""
 
@@ -53,7 +53,7 @@ class Shared:
         return found
 
 
-@dataclass
+@dataclass(repr=False)
 class Bits:
     """An opened pattern or flip, and for patterns of the lean layout the shares of its mask bits."""
 
@@ -61,7 +61,7 @@ class Bits:
     masks: NDArray[Any] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Weighed:
     """A weight: this party's share, and the weight under its mask."""
 
@@ -72,7 +72,7 @@ class Weighed:
 State = Masked | Shared | Bits | Weighed
 
 
-@dataclass
+@dataclass(repr=False)
 class Session:
     """One evaluation, prepared: everything is allocated, and what does not need the input is worked out.
 
