@@ -90,20 +90,22 @@ class RunJobRequest(_message.Message):
     def __init__(self, session_id: _Optional[bytes] = ..., lane: _Optional[int] = ..., material_id: _Optional[bytes] = ..., registry_block: _Optional[int] = ..., job_request: _Optional[bytes] = ..., owner_signature: _Optional[_Union[_common_pb2.Signature, _Mapping]] = ..., input_commitments: _Optional[_Iterable[bytes]] = ..., sealed_input: _Optional[_Union[_common_pb2.SealedBox, _Mapping]] = ..., result_key: _Optional[_Union[_common_pb2.SealingKey, _Mapping]] = ...) -> None: ...
 
 class RunJobResponse(_message.Message):
-    __slots__ = ("receipt", "signature", "output_commitments", "opening", "sealed_output", "cost")
+    __slots__ = ("receipt", "signature", "output_commitments", "opening", "sealed_output", "cost", "session_id")
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_COMMITMENTS_FIELD_NUMBER: _ClassVar[int]
     OPENING_FIELD_NUMBER: _ClassVar[int]
     SEALED_OUTPUT_FIELD_NUMBER: _ClassVar[int]
     COST_FIELD_NUMBER: _ClassVar[int]
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     receipt: bytes
     signature: _common_pb2.Signature
     output_commitments: _containers.RepeatedScalarFieldContainer[bytes]
     opening: _common_pb2.Opening
     sealed_output: _common_pb2.SealedBox
     cost: _common_pb2.SessionCost
-    def __init__(self, receipt: _Optional[bytes] = ..., signature: _Optional[_Union[_common_pb2.Signature, _Mapping]] = ..., output_commitments: _Optional[_Iterable[bytes]] = ..., opening: _Optional[_Union[_common_pb2.Opening, _Mapping]] = ..., sealed_output: _Optional[_Union[_common_pb2.SealedBox, _Mapping]] = ..., cost: _Optional[_Union[_common_pb2.SessionCost, _Mapping]] = ...) -> None: ...
+    session_id: bytes
+    def __init__(self, receipt: _Optional[bytes] = ..., signature: _Optional[_Union[_common_pb2.Signature, _Mapping]] = ..., output_commitments: _Optional[_Iterable[bytes]] = ..., opening: _Optional[_Union[_common_pb2.Opening, _Mapping]] = ..., sealed_output: _Optional[_Union[_common_pb2.SealedBox, _Mapping]] = ..., cost: _Optional[_Union[_common_pb2.SessionCost, _Mapping]] = ..., session_id: _Optional[bytes] = ...) -> None: ...
 
 class OpenModelRequest(_message.Message):
     __slots__ = ("session_id", "lane", "model_hash", "deadline_ms")
