@@ -10,8 +10,8 @@ Each class has a stable code (docs/errors.md), which travels in the ``reason`` o
     ├── NotFound
     │   ├── ModelNotFound · JobNotFound · ReceiptNotFound
     ├── Refused
-    │   ├── NotAuthenticated · NotPermitted · BadSignature · ModelInactive · DeadlineExpired
-    │   ├── NonceReplayed · JobConflict · InvalidRequest
+    │   ├── NotAuthenticated · NotPermitted · BadSignature · ModelInactive · ModelNotOpen
+    │   ├── DeadlineExpired · NonceReplayed · JobConflict · InvalidRequest
     │   ├── CommitmentMismatch · ModelShareMismatch · SealingFailed
     │   └── PartySetMismatch · RegistryTooOld
     ├── SessionAborted
@@ -160,6 +160,13 @@ class ModelInactive(Refused):
     """The model version exists and is not active."""
 
     code = "MODEL_INACTIVE"
+
+
+class ModelNotOpen(Refused):
+    """The model is installed, and its weights are not open under masks: the parties have to open it together first."""
+
+    code = "MODEL_NOT_OPEN"
+    default_remedy = "call OpenModel on all parties, then send the request again"
 
 
 class DeadlineExpired(Refused):

@@ -80,6 +80,7 @@ class Network:
             "database": "party.sqlite",
             "party_set": self.party_set,
             "lanes": [lane.listen for lane in place.lanes],
+            "engine": "crypten",
         }
         dealer: Table = {
             "target": self.topology.dealer.target,

@@ -45,6 +45,9 @@ class OpenedModel(Protocol):
     def digest(self) -> bytes:
         """What all parties must have opened alike."""
 
+    def to_bytes(self) -> bytes:
+        """What `Engine.restore` takes. Secret."""
+
 
 Model = Shares | OpenedModel
 
@@ -52,6 +55,11 @@ Model = Shares | OpenedModel
 def seed_of(model: Model) -> bytes:
     """What goes to the dealer of a model; nothing for engines that mask no models."""
     return b"" if isinstance(model, Mapping) else model.seed
+
+
+def kept(model: Model) -> bytes:
+    """What is kept of a model for `Engine.restore`; nothing for engines that mask no models."""
+    return b"" if isinstance(model, Mapping) else model.to_bytes()
 
 
 def digest_of(model: Model) -> bytes:
@@ -77,6 +85,18 @@ class Engine(Protocol):
 
         Raises:
             SessionAborted: as the link, and PlanMismatch when the parties load different models.
+        """
+
+    def restore(self, graph: Graph, weights: Shares, parties: int, data: bytes) -> Model:
+        """The model that `load` made in another process, without the other parties.
+
+        Args:
+            weights: this party's shares.
+            parties: how many there are.
+            data: what `kept` gave of the model.
+
+        Raises:
+            ModelShareMismatch, InvalidRequest: the bytes are of another model, or damaged.
         """
 
     def prepare(self, graph: Graph, model: Model, material: Material, rank: int) -> None:

@@ -58,6 +58,16 @@ class PrepareCall:
 
 
 @dataclass(frozen=True)
+class OpenCall:
+    """OpenModel. ``session_id`` is empty where only a report is wanted."""
+
+    session_id: bytes
+    lane: int
+    model_hash: ModelHash
+    deadline_ms: int
+
+
+@dataclass(frozen=True)
 class Prepared:
     """What making material gave and cost; `material_bytes` is of one batch."""
 

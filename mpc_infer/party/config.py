@@ -8,6 +8,7 @@
     party_set = "0x…"                       # 32 bytes, the registry's id
     lanes = ["127.0.0.1:7300"]              # where each lane listens for its peers
     torch_threads = 1                       # per lane; optional
+    engine = "masked"                       # or "crypten": the same at all parties of the set; optional
 
     [[peers]]                               # one for every other party
     index = 1
@@ -36,7 +37,7 @@ Relative paths are relative to the file.
 """
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -57,11 +58,17 @@ class PartySection(Section):
     party_set: HexDigest
     lanes: Annotated[tuple[HostPort, ...], Field(min_length=1, max_length=64)]
     torch_threads: Annotated[int, Field(ge=1, le=256)] = 1
+    engine: Literal["masked", "crypten"] = "masked"
 
     @property
     def party_set_id(self) -> PartySetId:
         """The party set as 32 bytes."""
         return PartySetId(bytes.fromhex(self.party_set.removeprefix("0x")))
+
+    @property
+    def opens_models(self) -> bool:
+        """Whether the engine wants a model's weights opened under masks before it can use them."""
+        return self.engine == "masked"
 
 
 class PeerSection(Section):

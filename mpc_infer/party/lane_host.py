@@ -15,8 +15,8 @@ from mpc_infer.rpc.background import Background
 from mpc_infer.telemetry import Log
 
 _LOG = Log("party.lanes")
-START_SECONDS = 60.0
-"""A lane imports torch and CrypTen, which takes seconds on a busy machine."""
+START_SECONDS = 240.0
+"""A lane imports torch, which takes seconds on a busy machine; the first one on a machine compiles the kernels, too."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _REAP_SECONDS = 5.0
 
@@ -59,7 +59,8 @@ class LaneHost:
         self._writer: asyncio.StreamWriter | None = None
         self._answers: dict[int, asyncio.Future[Message]] = {}
         self._next_number = 1
-        self._models: OrderedDict[bytes, None] = OrderedDict()
+        self._models: OrderedDict[bytes, bytes] = OrderedDict()
+        """Model hash to the digest of what the worker holds opened; empty: nothing, or the engine opens no models."""
         self.material: OrderedDict[bytes, tuple[bytes, int]] = OrderedDict()
         """Material id to the model hash and rows that it was made for: what the worker holds."""
         self._background = background or Background()
@@ -116,9 +117,9 @@ class LaneHost:
         if not self._ready.is_set():
             raise Unavailable(f"lane {self.number} is not running", remedy="try again in a few seconds")
 
-    def has_model(self, model_hash: bytes) -> bool:
-        """Whether the worker holds a model; it counts as used now."""
-        if model_hash in self._models:
+    def has_model(self, model_hash: bytes, opening: bytes) -> bool:
+        """Whether the worker holds a model, opened to this; it counts as used now."""
+        if self._models.get(model_hash) == opening:
             self._models.move_to_end(model_hash)
             return True
         return False
@@ -148,11 +149,18 @@ class LaneHost:
 
     async def load(self, model_hash: bytes, message: Message, seconds: float) -> None:
         """Give the worker a model; the least recently used one goes when there are too many."""
-        await self.ask(message, seconds)
-        self._models[model_hash] = None
+        answer = await self.ask(message, seconds)
+        self._models[model_hash] = answer.blob("digest")
+        self._models.move_to_end(model_hash)
         while len(self._models) > self._max_models:
             oldest, _ = self._models.popitem(last=False)
             await self.ask(Message("unload", blobs={"model": oldest}), seconds)
+
+    async def open(self, model_hash: bytes, message: Message, seconds: float) -> Message:
+        """Have the worker open a model that it holds, together with the other parties' lanes."""
+        answer = await self.ask(message, seconds)
+        self._models[model_hash] = answer.blob("digest")
+        return answer
 
     def keep_material(self, material_id: bytes, made_for: tuple[bytes, int]) -> None:
         """Note what the worker holds; like the worker, forget the oldest when there is too much."""

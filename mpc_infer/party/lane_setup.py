@@ -11,7 +11,6 @@ from mpc_infer.party.frames import Message
 from mpc_infer.rpc.settings import split_host_port
 
 KIND = "setup"
-ENGINE = "crypten"
 
 
 @dataclass(frozen=True)
@@ -26,6 +25,8 @@ class LaneSetup:
         credentials: TLS for peers and dealer.
         dealer_target, dealer_address: the dealer.
         dealer_key_id: 32 bytes that pin the dealer's sealing key.
+        engine: its name.
+        opens_models: whether it wants models opened.
         threads: of torch.
         max_material: batches of material that are kept.
         step_s: longest wait for one round.
@@ -40,6 +41,8 @@ class LaneSetup:
     dealer_target: str
     dealer_address: Address
     dealer_key_id: bytes
+    engine: str
+    opens_models: bool
     threads: int
     max_material: int
     step_s: float
@@ -63,6 +66,8 @@ class LaneSetup:
                 "targets": " ".join(self.targets),
                 "dealer_target": self.dealer_target,
                 "dealer_address": self.dealer_address,
+                "engine": self.engine,
+                "opens_models": int(self.opens_models),
                 "threads": self.threads,
                 "max_material": self.max_material,
                 "step_s": self.step_s,
@@ -95,6 +100,8 @@ class LaneSetup:
             dealer_target=message.text("dealer_target"),
             dealer_address=Address(message.text("dealer_address")),
             dealer_key_id=message.blob("dealer_key_id"),
+            engine=message.text("engine"),
+            opens_models=bool(message.integer("opens_models")),
             threads=message.integer("threads"),
             max_material=message.integer("max_material"),
             step_s=message.real("step_s"),
@@ -126,6 +133,8 @@ def lane_setup(
         dealer_target=config.dealer.target,
         dealer_address=config.dealer.identity,
         dealer_key_id=bytes.fromhex(config.dealer.sealing_key_id.removeprefix("0x")),
+        engine=config.party.engine,
+        opens_models=config.party.opens_models,
         threads=config.party.torch_threads,
         max_material=config.limits.max_material,
         step_s=config.limits.step_s,

@@ -5,7 +5,7 @@ from google.protobuf.message import DecodeError
 from mpc_infer.errors import InvalidRequest, StoreError
 from mpc_infer.evidence.eip712 import JobRequest
 from mpc_infer.ids import MaterialId, ModelHash, SessionId
-from mpc_infer.party.calls import InstallCall, OwnerSignature, PrepareCall, Prepared, RunCall, SessionReport
+from mpc_infer.party.calls import InstallCall, OpenCall, OwnerSignature, PrepareCall, Prepared, RunCall, SessionReport
 from mpc_infer.rpc.messages import exactly, sealed_from, sealed_to, sealing_key_from, signature_from
 from mpc_infer.sharing.sealing import Sealed
 from mpc_infer.v1 import common_pb2, party_pb2
@@ -56,6 +56,14 @@ def prepare_call(message: party_pb2.PrepareMaterialRequest) -> PrepareCall:
         rows=message.rows,
         deadline_ms=message.deadline_ms,
     )
+
+
+def open_call(message: party_pb2.OpenModelRequest) -> OpenCall:
+    """OpenModel."""
+    if message.session_id:
+        exactly(message.session_id, SESSION_ID_BYTES, "session_id")
+    model_hash = ModelHash(exactly(message.model_hash, DIGEST_BYTES, "model_hash"))
+    return OpenCall(message.session_id, message.lane, model_hash, message.deadline_ms)
 
 
 def prepare_answer(prepared: Prepared) -> party_pb2.PrepareMaterialResponse:

@@ -5,14 +5,22 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from mpc_infer.clock import Clock
-from mpc_infer.errors import DeadlineExpired, InternalError, InvalidRequest, MaterialUnusable, SessionAborted
+from mpc_infer.errors import (
+    DeadlineExpired,
+    InternalError,
+    InvalidRequest,
+    MaterialUnusable,
+    ModelShareMismatch,
+    SessionAborted,
+)
 from mpc_infer.ids import MaterialId, ModelHash, SessionId
-from mpc_infer.party.calls import PrepareCall, Prepared, SessionReport
+from mpc_infer.party.calls import OpenCall, PrepareCall, Prepared, SessionReport
 from mpc_infer.party.checks import CheckedJob
 from mpc_infer.party.config import PartyLimits
 from mpc_infer.party.frames import Message
 from mpc_infer.party.lane_host import LaneHost
 from mpc_infer.party.models import ModelShelf
+from mpc_infer.party.openings import Openings
 
 _DIGEST_BYTES = 32
 _MARGIN_SHARE, _LONGEST_MARGIN_S = 0.1, 1.0
@@ -26,19 +34,29 @@ class LaneRunner:
     Args:
         lanes: by number.
         shelf: where models come from.
+        openings: what they were opened to.
         limits: see PartyLimits.
         clock: the party's.
     """
 
-    def __init__(self, lanes: Sequence[LaneHost], shelf: ModelShelf, limits: PartyLimits, clock: Clock) -> None:
+    def __init__(
+        self,
+        lanes: Sequence[LaneHost],
+        shelf: ModelShelf,
+        openings: Openings,
+        limits: PartyLimits,
+        clock: Clock,
+    ) -> None:
         self._lanes = tuple(lanes)
         self._shelf = shelf
+        self._openings = openings
         self._limits = limits
         self._clock = clock
         self._aborted: OrderedDict[bytes, str] = OrderedDict()
         self._begun: OrderedDict[MaterialId, None] = OrderedDict()
-        """Ids under which material was begun. A frame between lanes names its meeting by such an id, and one that is
-        left of an earlier meeting must not be taken for one of this. Memory is enough: frames do not outlive us."""
+        """Ids under which material or an opening was begun. A frame between lanes names its meeting by such an id, and
+        one that is left of an earlier meeting must not be taken for one of this. Memory is enough: frames do not
+        outlive us."""
 
     def check_lane(self, number: int) -> LaneHost:
         """The lane of a number, if it has room for one more.
@@ -56,9 +74,11 @@ class LaneRunner:
         """Refuse, before the nonce is spent, a job whose material is not there or was made for something else.
 
         Raises:
+            ModelNotOpen: there can be none for this model.
             MaterialUnusable: so it is.
         """
         call = job.call
+        self._openings.check(job.request.model_hash)
         if call.material_id:
             made_for = self.check_lane(call.lane).material.get(call.material_id)
             if made_for != (job.request.model_hash, job.request.rows):
@@ -96,9 +116,11 @@ class LaneRunner:
 
         Raises:
             InvalidRequest: more batches than a lane keeps, or an id that was used before.
+            ModelNotOpen: there can be none for this model.
             SessionAborted, DeadlineExpired: as `run`.
         """
         lane = self.check_lane(call.lane)
+        self._openings.check(call.model_hash)
         if len(set(call.ids)) != len(call.ids) or len(call.ids) > self._limits.max_material:
             raise InvalidRequest(f"a lane makes at most {self._limits.max_material} batches, of different ids")
         self._begin(call.ids)
@@ -114,6 +136,31 @@ class LaneRunner:
                 lane.keep_material(material_id, (call.model_hash, call.rows))
         return Prepared(answer.blob("plan"), answer.real("offline_ms"), answer.integer("material_bytes"))
 
+    async def open(self, call: OpenCall) -> bytes:
+        """Open a model's weights under fresh masks together with the other parties, and keep what comes of it, durably.
+
+        Returns:
+            The digest of what was opened.
+
+        Raises:
+            InvalidRequest: a session id that was used before.
+            SessionAborted, DeadlineExpired: as `run`; what was open stays so.
+        """
+        lane = self.check_lane(call.lane)
+        self._begin([MaterialId(call.session_id)])
+        seconds = self._budget(call.deadline_ms)
+        until_ms = self._clock.now_ms() + int(1000 * seconds)
+        async with lane.turn(seconds):
+            await self._load(lane, call.model_hash, self._left(until_ms))
+            self._check_not_aborted(SessionId(call.session_id))
+            blobs = {"model": call.model_hash, "session": call.session_id}
+            message = Message("open", fields={"deadline_ms": until_ms}, blobs=blobs)
+            answer = await lane.open(call.model_hash, message, self._left(until_ms))
+            digest, opening = answer.blob("digest"), answer.blob("opening")
+            now_ms = self._clock.now_ms()
+            await asyncio.to_thread(self._openings.put, call.model_hash, digest, opening, now_ms)
+        return digest
+
     def abort(self, session_id: SessionId, reason: str) -> None:
         """End a session (or the making of a material) that runs, waits, or is about to come."""
         self._aborted[session_id] = reason
@@ -128,7 +175,7 @@ class LaneRunner:
 
     def _begin(self, ids: Sequence[MaterialId]) -> None:
         if any(material_id in self._begun for material_id in ids):
-            raise InvalidRequest("material of this id was begun before", remedy="choose a fresh id")
+            raise InvalidRequest("something of this id was begun before", remedy="choose a fresh id")
         self._begun.update(dict.fromkeys(ids))
         while len(self._begun) > _REMEMBERED_MATERIAL:
             self._begun.popitem(last=False)
@@ -139,11 +186,16 @@ class LaneRunner:
             raise SessionAborted(f"the session was called off: {reason}")
 
     async def _load(self, lane: LaneHost, model_hash: ModelHash, seconds: float) -> None:
-        if lane.has_model(model_hash):
+        """See that the lane holds a model, with its current opening if there is one."""
+        wanted = self._openings.digest(model_hash) or b""
+        if lane.has_model(model_hash, wanted):
             return
         model = await asyncio.to_thread(self._shelf.open, model_hash)
-        blobs = {"model": model_hash, "graph": model.graph_bytes, "weights": model.weights}
+        digest, opening = await asyncio.to_thread(self._openings.read, model_hash)
+        blobs = {"model": model_hash, "graph": model.graph_bytes, "weights": model.weights, "opening": opening}
         await lane.load(model_hash, Message("load", blobs=blobs), seconds)
+        if not lane.has_model(model_hash, digest):
+            raise ModelShareMismatch("what was kept of the opened model is not what was opened")
 
     def _budget(self, deadline_ms: int) -> float:
         """Seconds that the work may take: it ends a little before the deadline, so that the reason still arrives."""

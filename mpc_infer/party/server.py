@@ -14,6 +14,7 @@ from mpc_infer.party.config import PartyConfig
 from mpc_infer.party.lane_host import LaneHost
 from mpc_infer.party.lane_setup import lane_setup
 from mpc_infer.party.models import ModelShelf, Place
+from mpc_infer.party.openings import Openings
 from mpc_infer.party.pruning import pruning
 from mpc_infer.party.runner import LaneRunner
 from mpc_infer.party.service import Identity, Party
@@ -64,7 +65,8 @@ def wire(config: PartyConfig, registry: Registry, clock: Clock) -> Wired:
     keystore = Keystore(config.party.keystore)
     members = members_of(config, keystore.address)
     place = Place(config.party.index, keystore.address, config.party.party_set_id, config.size)
-    identity = Identity(place, keystore.signer, keystore.sealing_keys, registry.receipt_domain, registry.model_domain)
+    domains = registry.receipt_domain, registry.model_domain
+    identity = Identity(place, keystore.signer, keystore.sealing_keys, *domains, config.party.engine)
     store = PartyStore(config.party.database, keystore.storage_key)
     shelf = ModelShelf(store, keystore.sealing_keys, place, identity.model_domain)
     chain, background = config.chain, Background()
@@ -72,8 +74,9 @@ def wire(config: PartyConfig, registry: Registry, clock: Clock) -> Wired:
         registry, max_lag=chain.max_lag_blocks, poll_s=chain.poll_s, stale_s=chain.stale_s, background=background
     )
     lanes = make_lanes(config, members, keystore, background)
-    runner = LaneRunner(lanes, shelf, config.limits, clock)
-    party = Party(identity, store, shelf, view, runner, config.limits, clock)
+    openings = Openings(store, opens=config.party.opens_models)
+    runner = LaneRunner(lanes, shelf, openings, config.limits, clock)
+    party = Party(identity, store, shelf, openings, view, runner, config.limits, clock)
     return Wired(party, members, keystore, store, shelf, view, lanes, runner, background)
 
 

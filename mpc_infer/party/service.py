@@ -1,7 +1,7 @@
 """A party's work, without gRPC: check, consume, run, sign, store, answer."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -22,12 +22,12 @@ from mpc_infer.graph import Graph
 from mpc_infer.identity.signer import Signer
 from mpc_infer.ids import Address, ModelHash, SessionId
 from mpc_infer.party import checks
-from mpc_infer.party.calls import InstallCall, PrepareCall, Prepared, RunCall, SessionReport
+from mpc_infer.party.calls import InstallCall, OpenCall, PrepareCall, Prepared, RunCall, SessionReport
 from mpc_infer.party.checks import CheckedJob
 from mpc_infer.party.config import PartyLimits
-from mpc_infer.party.lane_setup import ENGINE
 from mpc_infer.party.messages import opening_bytes, run_answer, stored_answer
 from mpc_infer.party.models import ModelShelf, Place
+from mpc_infer.party.openings import Openings
 from mpc_infer.party.runner import LaneRunner
 from mpc_infer.party.state import PartyState, SessionState, State
 from mpc_infer.party.view import RegistryView
@@ -46,13 +46,14 @@ MAX_BATCH = 4096
 
 @dataclass(frozen=True)
 class Identity:
-    """Who this party is: its place, its keys, and the domains in which it signs."""
+    """Who this party is: its place, its keys, the domains in which it signs, and the name of its engine."""
 
     place: Place
     signer: Signer
     sealing_keys: SealingKeys
     receipt_domain: Domain
     model_domain: Domain
+    engine: str
 
 
 class Party:
@@ -62,6 +63,7 @@ class Party:
         identity: who it is.
         store: nonces, answers and signed receipts.
         shelf: models.
+        openings: what they were opened to.
         view: the registry.
         runner: lanes.
         limits: what callers may ask.
@@ -73,6 +75,7 @@ class Party:
         identity: Identity,
         store: PartyStore,
         shelf: ModelShelf,
+        openings: Openings,
         view: RegistryView,
         runner: LaneRunner,
         limits: PartyLimits,
@@ -81,12 +84,13 @@ class Party:
         self._identity = identity
         self._store = store
         self._shelf = shelf
+        self._openings = openings
         self._view = view
         self._runner = runner
         self._limits = limits
         self._clock = clock
         self._running: dict[tuple[str, bytes], tuple[bytes, asyncio.Task[party_pb2.RunJobResponse]]] = {}
-        self._preparing: set[asyncio.Task[Prepared]] = set()
+        self._preparing: set[asyncio.Task[Any]] = set()
         # Commits wait for the disk and must not hold up the event loop. One thread: they take turns anyway.
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self.state: State[PartyState] = State(PartyState.STARTING)
@@ -117,17 +121,37 @@ class Party:
         self._check_serving()
         checks.check_deadline(call.deadline_ms, self._clock.now_ms(), self._limits.max_deadline_s)
         checks.check_rows(call.rows, self._limits.max_rows)
-        # Shielded like a job: when one party fails, the coordinator hangs up on the others, and a lane whose work is
-        # cancelled must be killed and started anew. The order to abort ends the work and leaves the lane.
-        task = asyncio.create_task(self._runner.prepare(call), name="prepare")
+        return await self._shielded(self._runner.prepare(call), "prepare")
+
+    async def open(self, call: OpenCall) -> bytes | None:
+        """Open a model's weights under masks, or only say to what they were opened last.
+
+        Returns:
+            The digest that all parties must have, empty with an engine that opens no models; None: not open.
+
+        Raises:
+            InvalidRequest, DeadlineExpired, ModelNotFound, SessionAborted: what was open stays so.
+        """
+        self._check_serving()
+        await self._known(call.model_hash)
+        if call.session_id and self._openings.opens:
+            checks.check_deadline(call.deadline_ms, self._clock.now_ms(), self._limits.max_deadline_s)
+            digest = await self._shielded(self._runner.open(call), "open")
+            _LOG.info("model opened", model=call.model_hash, opening=digest)
+        return self._openings.digest(call.model_hash)
+
+    async def _shielded(self, work: Coroutine[Any, Any, Answer], name: str) -> Answer:
+        """As with a job: when one party fails, the coordinator hangs up on the others, and a lane whose work is
+        cancelled must be killed and started anew. The order to abort ends the work and leaves the lane."""
+        task = asyncio.create_task(work, name=name)
         self._preparing.add(task)
-        task.add_done_callback(self._prepared)
+        task.add_done_callback(self._ended)
         return await asyncio.shield(task)
 
-    def _prepared(self, task: asyncio.Task[Prepared]) -> None:
+    def _ended(self, task: asyncio.Task[Any]) -> None:
         self._preparing.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            _LOG.info("no material prepared", reason=str(error))
+            _LOG.info("it did not come about", work=task.get_name(), reason=str(error))
 
     async def run(self, call: RunCall) -> party_pb2.RunJobResponse:
         """Run one job. The work goes on when the caller goes away: its answer is there when the call is repeated.
@@ -297,7 +321,7 @@ class Party:
             model_hash=request.model_hash,
             party_set=request.party_set,
             plan_digest=report.plan_digest,
-            engine=engine_word(ENGINE),
+            engine=engine_word(self._identity.engine),
             input_root=request.input_root,
             output_commitment=merkle.root(report.commitments),
             transcript=report.transcript,

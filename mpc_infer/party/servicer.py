@@ -3,10 +3,10 @@
 from typing import Any
 
 from mpc_infer.encoding import address_bytes
-from mpc_infer.party.lane_setup import ENGINE
 from mpc_infer.party.messages import (
     abort_call,
     install_call,
+    open_call,
     prepare_answer,
     prepare_call,
     root_call,
@@ -35,7 +35,8 @@ class PartyServicer(party_pb2_grpc.PartyServiceServicer):
         keys = [sealing_key_to(key) for key in identity.sealing_keys.public_keys]
         place = identity.place
         info = common_pb2.PartyInfo(index=place.index, address=address_bytes(place.address), sealing_keys=keys)
-        return party_pb2.GetInfoResponse(info=info, party_set=place.party_set, lanes=self._lanes, engines=[ENGINE])
+        engines = [identity.engine]
+        return party_pb2.GetInfoResponse(info=info, party_set=place.party_set, lanes=self._lanes, engines=engines)
 
     async def InstallModel(  # noqa: N802
         self, request: party_pb2.InstallModelRequest, context: Any
@@ -49,6 +50,13 @@ class PartyServicer(party_pb2_grpc.PartyServiceServicer):
     ) -> party_pb2.PrepareMaterialResponse:
         """Make material ahead."""
         return prepare_answer(await self._party.prepare(prepare_call(request)))
+
+    async def OpenModel(  # noqa: N802
+        self, request: party_pb2.OpenModelRequest, context: Any
+    ) -> party_pb2.OpenModelResponse:
+        """Open a model, or say whether it is open."""
+        digest = await self._party.open(open_call(request))
+        return party_pb2.OpenModelResponse(open=digest is not None, digest=digest or b"")
 
     async def RunJob(  # noqa: N802
         self, request: party_pb2.RunJobRequest, context: Any

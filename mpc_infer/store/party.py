@@ -17,6 +17,7 @@ from mpc_infer.store.records import StoredModel
 from mpc_infer.store.tables import (
     PARTY_APPLICATION_ID,
     PARTY_MIGRATIONS,
+    party_model_openings,
     party_models,
     party_nonces,
     party_requests,
@@ -24,6 +25,8 @@ from mpc_infer.store.tables import (
 )
 
 _CHUNK = 500
+_OPENING = select(party_model_openings).where(party_model_openings.c.model_hash == bindparam("model_hash"))
+_OPENINGS = select(party_model_openings.c.model_hash, party_model_openings.c.digest)
 _MODEL = select(party_models).where(party_models.c.model_hash == bindparam("model_hash"))
 _REQUEST = prepared(
     select(party_requests.c.request_digest, party_requests.c.answer).where(
@@ -92,6 +95,33 @@ class PartyStore(Store):
         """All models that this party holds."""
         with self._database.read() as connection:
             return [ModelHash(value) for value in connection.execute(select(party_models.c.model_hash)).scalars()]
+
+    def put_opening(self, model_hash: ModelHash, digest: bytes, opening: bytes, now_ms: int) -> None:
+        """Keep what a model was opened to, instead of what it was opened to before.
+
+        Args:
+            model_hash: of a model that is installed.
+            digest: 32 bytes, the same at all parties.
+            opening: secret; encrypted here.
+            now_ms: Unix milliseconds.
+        """
+        sealed = self._cipher.encrypt(opening, "model_openings.opening", model_hash, digest)
+        row = {"model_hash": model_hash, "digest": digest, "opening": sealed, "opened_ms": now_ms}
+        with self._database.write() as connection:
+            connection.execute(insert(party_model_openings).prefix_with("OR REPLACE"), row)
+
+    def opening(self, model_hash: ModelHash) -> tuple[bytes, bytes] | None:
+        """Digest and contents of what a model was opened to last; None: never."""
+        with self._database.read() as connection:
+            row = connection.execute(_OPENING, {"model_hash": model_hash}).one_or_none()
+        if row is None:
+            return None
+        return row.digest, self._cipher.decrypt(row.opening, "model_openings.opening", model_hash, row.digest)
+
+    def opening_digests(self) -> dict[ModelHash, bytes]:
+        """The digest of every model that was opened."""
+        with self._database.read() as connection:
+            return {ModelHash(row.model_hash): row.digest for row in connection.execute(_OPENINGS)}
 
     def admit(
         self, owner: Address, job_id: JobId, nonce: bytes, request_digest: bytes, session_id: SessionId | None = None

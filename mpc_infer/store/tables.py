@@ -35,6 +35,15 @@ party_nonces = Table(
     Column("job_id", LargeBinary, nullable=False),
 )
 party_signed_receipts = Table("signed_receipts", party, Column("digest", LargeBinary, primary_key=True))
+party_model_openings = Table(
+    "model_openings",
+    party,
+    Column("model_hash", LargeBinary, primary_key=True),
+    Column("digest", LargeBinary, nullable=False),
+    # Encrypted: the seed of the masks and the masked weights.
+    Column("opening", LargeBinary, nullable=False),
+    Column("opened_ms", Integer, nullable=False),
+)
 
 PARTY_MIGRATIONS = (
     (
@@ -56,6 +65,12 @@ PARTY_MIGRATIONS = (
         "ALTER TABLE requests ADD COLUMN answered_ms INTEGER",
         "UPDATE requests SET answered_ms = unixepoch() * 1000 WHERE answer IS NOT NULL",
         "CREATE INDEX requests_answered ON requests (answered_ms) WHERE answered_ms IS NOT NULL",
+    ),
+    (
+        """CREATE TABLE model_openings (
+            model_hash BLOB NOT NULL PRIMARY KEY REFERENCES models (model_hash), digest BLOB NOT NULL,
+            opening BLOB NOT NULL, opened_ms INTEGER NOT NULL
+        ) STRICT""",
     ),
 )
 

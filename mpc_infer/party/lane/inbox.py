@@ -30,6 +30,11 @@ class Inbox:
         """The next request; waits for one for as long as the main process lives."""
         return self._requests.get()
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a request waits."""
+        return not self._requests.empty()
+
     def answer(self, message: Message) -> None:
         """Send an answer."""
         self._sock.sendall(encode(message))

@@ -25,7 +25,7 @@ from mpc_infer.identity.keystore import Keystore
 from mpc_infer.identity.signer import Signer
 from mpc_infer.identity.tls import TlsCredentials
 from mpc_infer.model.package import PartyKeys, package_model
-from mpc_infer.party.calls import InstallCall, OwnerSignature, RunCall
+from mpc_infer.party.calls import InstallCall, OpenCall, OwnerSignature, RunCall
 from mpc_infer.party.config import PartyConfig
 from mpc_infer.party.server import wire
 from mpc_infer.party.state import PartyState
@@ -267,6 +267,12 @@ class Network:
         self.world, self.wired = world, wired
         self.parties = [one.party for one in wired]
 
+    async def open(self, session_id: bytes | None = None, lane: int = 0) -> list[bytes]:
+        """Open the model at all parties; with an empty session id, only ask."""
+        session_id = os.urandom(16) if session_id is None else session_id
+        call = OpenCall(session_id, lane, self.world.model_hash, SystemClock().now_ms() + 60_000)
+        return await asyncio.gather(*(party.open(call) for party in self.parties))
+
     async def run(self, calls, *, return_exceptions: bool = False):
         runs = (party.run(call) for party, call in zip(self.parties, calls, strict=True))
         return await asyncio.gather(*runs, return_exceptions=return_exceptions)
@@ -286,7 +292,9 @@ async def network(tmp_path_factory) -> AsyncIterator[Network]:
         one.party.state.move(PartyState.SERVING)
         await one.party.install(world.install_call(index))
     await asyncio.gather(*(lane.start() for one in wired for lane in one.lanes))
-    yield Network(world, wired)
+    network = Network(world, wired)
+    await network.open()
+    yield network
     for one in wired:
         await one.runner.close()
         await one.view.close()

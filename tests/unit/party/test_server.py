@@ -69,7 +69,7 @@ def install_request(world, **changes):
 async def test_a_party_says_who_it_is(call, world):
     answer = await call("GetInfo", party_pb2.GetInfoRequest())
     assert answer.info.address == address_bytes(world.addresses[0])
-    assert (answer.info.index, answer.lanes, list(answer.engines)) == (0, 1, ["crypten"])
+    assert (answer.info.index, answer.lanes, list(answer.engines)) == (0, 1, ["masked"])
     assert answer.party_set == world.package.manifest.party_set_id
     keys = [sealing_key_from(key).key_id for key in answer.info.sealing_keys]
     assert keys == [key.key_id for key in world.keystores[0].sealing_keys.public_keys]
