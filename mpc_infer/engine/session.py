@@ -2,7 +2,7 @@
 
 import struct
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from mpc_infer.engine.pairs import SEED_BYTES, PairSeeds, draw_halves
 from mpc_infer.errors import PlanMismatch, SessionAborted, TranscriptMismatch
 from mpc_infer.graph import Graph
 from mpc_infer.ids import Address, JobId, MaterialId, ModelHash, SessionId
-from mpc_infer.preprocessing import Material, Plan, expand_batches, read_batches
+from mpc_infer.preprocessing import Batch, Material, Plan, batch_seed, read_batches
 from mpc_infer.sharing import encode_tensors, fresh_salt, fresh_seed, output_context, seed_commitment, share_commitment
 
 MAX_SEALED_SEED_BYTES = 16 * 1024
@@ -30,6 +30,9 @@ FetchCorrections = Callable[[MaterialId, bytes, Sequence[bytes], Sequence[bytes]
 """(material id, plan bytes, seed commitments, sealed seeds by party) -> the dealer's answer, piece by piece.
 
 Where several batches are made at once, whoever makes it knows how many."""
+
+KeepBatches = Callable[[Iterable[Batch]], None]
+"""Takes every batch as it comes: writes it down, or collects it. What it raises ends the exchange at every party."""
 
 
 @dataclass(frozen=True)
@@ -132,25 +135,44 @@ def prepare_batches(
     fetch: FetchCorrections,
     model: Model | None = None,
 ) -> list[Material]:
+    """As `make_batches`, and expand everything in memory."""
+    batches: list[Batch] = []
+    make_batches(link, plan, ids, deadline, seal=seal, fetch=fetch, keep=batches.extend, model=model)
+    return [batch.expand(plan, link.rank) for batch in batches]
+
+
+def make_batches(
+    link: Link,
+    plan: Plan,
+    ids: Sequence[MaterialId],
+    deadline: float,
+    *,
+    seal: SealSeed,
+    fetch: FetchCorrections,
+    keep: KeepBatches,
+    model: Model | None = None,
+) -> None:
     """Make material together with the dealer. 4 rounds among the parties; the last one talks to the dealer.
 
     1. Meet, and agree on the plan and the batches.
     2. Draw a seed each, exchange commitments to the seeds.
     3. Seal the seeds to the dealer under all commitments, send them to the last party.
-    4. The last party fetches the corrections and checks length and digest; then all know that the material is usable.
+    4. The last party fetches the corrections and checks length and digest; every party keeps what it has, batch by
+       batch; then all know that the material is usable.
 
     Args:
         link: idle.
         plan: what the material is for.
         ids: 16 bytes per batch, never used twice; the first is the link's session id while the material is made, and
-            names the seeds, from which all batches are drawn in this order.
+            names the seeds, from which every batch's own is derived.
         deadline: `time.monotonic()` seconds.
         seal, fetch: see `SealSeed` and `FetchCorrections`. `fetch` is called at the last party only.
+        keep: see `KeepBatches`.
         model: what `load_model` returned; needed by engines that mask models.
 
     Raises:
         SessionAborted: and all other parties' calls fail too.
-        MpcInferError: what `seal` or `fetch` raised.
+        MpcInferError: what `seal`, `fetch` or `keep` raised.
     """
     material_id = ids[0]
     with _Meeting(link, material_id, deadline):
@@ -160,12 +182,18 @@ def prepare_batches(
         own = seed_commitment(material_id, link.rank, seed)
         commitments = _exchange_fixed(link, own)
         sealed = link.exchange_bytes(_to_last(link, seal(seed, commitments)), max_bytes=MAX_SEALED_SEED_BYTES)
-        corrections = None
         if link.rank == link.size - 1:
             corrections = read_batches(fetch(material_id, plan.to_bytes(), commitments, sealed), plan, len(ids))
-        materials = expand_batches(seed, plan, link.rank, ids, corrections)
+        else:
+            corrections = (bytearray() for _ in ids)
+        keep(_batches(ids, seed, corrections))
         link.exchange_bytes([b""] * link.size, max_bytes=0)
-    return materials
+
+
+def _batches(ids: Sequence[MaterialId], seed: bytes, corrections: Iterator[bytearray]) -> Iterator[Batch]:
+    # Strict: what follows the last batch is looked at too.
+    for index, (material_id, given) in enumerate(zip(ids, corrections, strict=True)):
+        yield Batch(material_id, batch_seed(seed, index), given)
 
 
 def run_session(

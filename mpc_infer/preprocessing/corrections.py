@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from mpc_infer.errors import InvalidRequest
-from mpc_infer.preprocessing.draws import cut, drawn_words, is_binary, material_stream, open_drawn
+from mpc_infer.preprocessing.draws import batch_seed, cut, drawn_words, is_binary, material_stream, open_drawn
 from mpc_infer.preprocessing.masked_dealer import MaskProgram, ModelMasks
 from mpc_infer.preprocessing.plan import Plan
 from mpc_infer.preprocessing.requests import BinaryProduct, Product, RandomBit, Request, Square, Truncation
@@ -24,14 +24,14 @@ def corrections(
 ) -> Iterator[bytes]:
     """Corrections for the last party, request by request: memory is bounded by the largest request.
 
-    1. Expand every seed exactly as its party does.
+    1. Derive the batch's seed of every party, and expand it exactly as the party does.
     2. Open the drawn parts; compute what the corrected parts must sum to.
     3. Subtract the corrected parts of all parties but the last. What is left is the last party's share: uniform,
        because the others' shares are.
     4. At the end, a digest over plan and corrections: a damaged answer is noticed, not computed with.
 
-    Further batches go on where the streams stand, each with its own digest. The same seeds and plan give the same
-    bytes, and fewer batches their beginning.
+    Every batch has its own seeds and its own digest. The same seeds and plan give the same bytes, and fewer batches
+    their beginning.
 
     Args:
         seeds: `plan.seed_bytes` bytes per party, by index.
@@ -49,10 +49,10 @@ def corrections(
         raise InvalidRequest(f"{len(seeds)} seeds for a plan of {plan.parties} parties")
     if any(len(seed) != plan.seed_bytes for seed in seeds):
         raise InvalidRequest(f"a seed for this plan has {plan.seed_bytes} bytes")
-    streams = [material_stream(seed[:SEED_BYTES]) for seed in seeds]
     models = [seed[SEED_BYTES:] for seed in seeds]
     masks = masks or ModelMasks()
-    for _ in range(batches):
+    for index in range(batches):
+        streams = [material_stream(batch_seed(seed, index)) for seed in seeds]
         yield from _one_batch(streams, models, plan, masks)
 
 

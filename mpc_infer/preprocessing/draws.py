@@ -5,17 +5,36 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from numpy.typing import NDArray
 
 from mpc_infer.preprocessing.requests import BinaryProduct, RandomBit, Request, Shape, words
-from mpc_infer.sharing.stream import Stream
+from mpc_infer.sharing.stream import SEED_BYTES, Stream
 
 STREAM_LABEL = "material"
 Words = NDArray[np.uint64]
 
 
+def batch_seed(seed: bytes, index: int) -> bytes:
+    """The seed of one batch of an exchange: whoever gets hold of one batch's learns nothing of the others.
+
+    HKDF-SHA256(seed, no salt, info = "batch" ‖ index as u32 be, 32 bytes).
+
+    Args:
+        seed: the party's 32 bytes for the whole exchange; what follows them is the model's.
+        index: the batch's place, from 0.
+    """
+    info = b"batch" + index.to_bytes(4, "big")
+    return HKDF(algorithm=SHA256(), length=SEED_BYTES, salt=None, info=info).derive(seed[:SEED_BYTES])
+
+
 def material_stream(seed: bytes) -> Stream:
-    """The stream from which a seed's material is drawn, request by request: drawn parts first, then corrected ones."""
+    """The stream from which a batch is drawn, request by request: drawn parts first, then corrected ones.
+
+    Args:
+        seed: the batch's own.
+    """
     return Stream(seed, STREAM_LABEL)
 
 

@@ -1,21 +1,22 @@
 """Material: one party's correlated randomness for one evaluation, usable once."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from mpc_infer.encoding import DIGEST_BYTES, same_digest
 from mpc_infer.errors import MaterialUnusable
+from mpc_infer.ids import MaterialId
 from mpc_infer.preprocessing.corrections import correction_digest
-from mpc_infer.preprocessing.draws import Words, cut, drawn_words, material_stream, open_drawn
+from mpc_infer.preprocessing.draws import Words, batch_seed, cut, drawn_words, material_stream, open_drawn
 from mpc_infer.preprocessing.plan import Plan
 from mpc_infer.preprocessing.requests import Request
-from mpc_infer.sharing.stream import SEED_BYTES
 
 
 class Material:
-    """A party's shares of everything that a plan asks for, in its order. In memory only, so that a crash loses it.
+    """A party's shares of everything that a plan asks for, in its order. Made from a `Batch`, kept in memory only.
 
     Opening two different values under one mask reveals their difference: hence `start` works once, whatever happened
     afterwards, and every part is handed out once.
@@ -110,8 +111,44 @@ class Material:
         return f"Material({self.material_id[:4].hex()}, started={self._started})"
 
 
-def expand(seed: bytes, plan: Plan, party: int, material_id: bytes, corrections: bytearray | None = None) -> Material:
-    """Make a party's material from its seed and, for the last party, the dealer's corrections.
+@dataclass(frozen=True, repr=False)
+class Batch:
+    """One batch of material as it may be written down: what is needed to make it, and nothing of any other batch.
+
+    Attributes:
+        material_id: 16 bytes.
+        seed: 32 bytes, this party's for this batch alone (see `batch_seed`).
+        corrections: the dealer's at the last party, `plan.correction_bytes` less a digest; empty at the others.
+    """
+
+    material_id: MaterialId
+    seed: bytes
+    corrections: bytearray
+
+    def expand(self, plan: Plan, party: int) -> Material:
+        """The material itself. As long as the batch exists it could be made twice: only what is used once is safe.
+
+        Raises:
+            MaterialUnusable: corrections are missing, superfluous or of the wrong length.
+        """
+        last = party == plan.parties - 1
+        expected = corrections_length(plan, party)
+        if len(self.corrections) != expected:
+            raise MaterialUnusable(f"party {party} has corrections of {len(self.corrections)} bytes, not {expected}")
+        total = sum(drawn_words(request, last=last) for request in plan.requests)
+        given = np.frombuffer(self.corrections, np.uint64) if last else None
+        return Material(plan, self.material_id, _parts(plan, material_stream(self.seed).ring(total), given))
+
+
+def corrections_length(plan: Plan, party: int) -> int:
+    """Bytes of corrections in one batch of a party: none but at the last one."""
+    return plan.correction_bytes - DIGEST_BYTES if party == plan.parties - 1 else 0
+
+
+def expand(
+    seed: bytes, plan: Plan, party: int, material_id: MaterialId, corrections: bytearray | None = None
+) -> Material:
+    """Make the material of an exchange of one batch.
 
     Args:
         seed: this party's 32 bytes; what follows them is for the dealer only.
@@ -123,80 +160,65 @@ def expand(seed: bytes, plan: Plan, party: int, material_id: bytes, corrections:
     Raises:
         MaterialUnusable: corrections are missing, superfluous or of the wrong length.
     """
-    return expand_batches(seed, plan, party, [material_id], None if corrections is None else [corrections])[0]
-
-
-def expand_batches(
-    seed: bytes,
-    plan: Plan,
-    party: int,
-    material_ids: Sequence[bytes],
-    corrections: Sequence[bytearray] | None = None,
-) -> list[Material]:
-    """As `expand`, for several batches that are drawn from the seed one after the other.
-
-    Args:
-        material_ids: one per batch, in the order that all parties have agreed on.
-        corrections: what `read_batches` returned at the last party; nothing at the others.
-
-    Raises:
-        MaterialUnusable: corrections are missing, superfluous or of the wrong length.
-    """
-    last = party == plan.parties - 1
-    given = [bytearray()] * len(material_ids) if corrections is None else corrections
-    expected = plan.correction_bytes - DIGEST_BYTES if last else 0
-    if len(given) != len(material_ids) or any(len(data) != expected for data in given):
-        sizes = [len(data) for data in given]
-        raise MaterialUnusable(
-            f"party {party} has corrections of {sizes} bytes, not {len(material_ids)} times {expected}"
-        )
-    total = sum(drawn_words(request, last=last) for request in plan.requests)
-    stream = material_stream(seed[:SEED_BYTES])
-    return [
-        Material(plan, material_id, _parts(plan, stream.ring(total), np.frombuffer(data, np.uint64) if last else None))
-        for material_id, data in zip(material_ids, given, strict=True)
-    ]
+    return Batch(material_id, batch_seed(seed, 0), bytearray() if corrections is None else corrections).expand(
+        plan, party
+    )
 
 
 def read_corrections(pieces: Iterable[bytes], plan: Plan) -> bytearray:
-    """As `read_batches`, for one batch."""
-    return read_batches(pieces, plan, 1)[0]
+    """The only batch in what the dealer sent (see `read_batches`)."""
+    (corrections,) = read_batches(pieces, plan, 1)
+    return corrections
 
 
-def read_batches(pieces: Iterable[bytes], plan: Plan, batches: int) -> list[bytearray]:
-    """Collect what the dealer sent, check its length as it comes and every batch's digest at the end.
+def read_batches(pieces: Iterable[bytes], plan: Plan, batches: int) -> Iterator[bytearray]:
+    """What the dealer sends, batch by batch as it comes: one is in memory at a time.
 
-    Returns:
-        Every batch's corrections without the digest.
+    Yields:
+        Every batch's corrections without the digest, which was checked.
 
     Raises:
         MaterialUnusable: too long, too short, or damaged.
     """
-    size = plan.correction_bytes
-    data = _collected(pieces, batches * size)
-    return [_checked(data[start : start + size], plan) for start in range(0, batches * size, size)]
+    reader = _Pieces(pieces)
+    for _ in range(batches):
+        data, digest = bytearray(plan.correction_bytes - DIGEST_BYTES), bytearray(DIGEST_BYTES)
+        reader.fill(data)
+        reader.fill(digest)
+        state = correction_digest(plan)
+        state.update(data)
+        if not same_digest(state.digest(), bytes(digest)):
+            raise MaterialUnusable("the dealer's corrections are damaged, or made for another plan")
+        yield data
+    reader.check_end()
 
 
-def _collected(pieces: Iterable[bytes], size: int) -> bytearray:
-    data = bytearray(size)
-    filled = 0
-    for piece in pieces:
-        if filled + len(piece) > len(data):
-            raise MaterialUnusable(f"the dealer sent more than the {len(data)} bytes that the plan implies")
-        data[filled : filled + len(piece)] = piece
-        filled += len(piece)
-    if filled != len(data):
-        raise MaterialUnusable(f"the dealer sent {filled} of {len(data)} bytes")
-    return data
+class _Pieces:
+    """A stream of pieces, read in other sizes."""
 
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = iter(pieces)
+        self._rest = memoryview(b"")
 
-def _checked(data: bytearray, plan: Plan) -> bytearray:
-    body, received = data[:-DIGEST_BYTES], bytes(data[-DIGEST_BYTES:])
-    state = correction_digest(plan)
-    state.update(body)
-    if not same_digest(state.digest(), received):
-        raise MaterialUnusable("the dealer's corrections are damaged, or made for another plan")
-    return body
+    def fill(self, target: bytearray) -> None:
+        filled = 0
+        while filled < len(target):
+            if not self._rest:
+                self._rest = memoryview(self._next(len(target) - filled))
+            part = self._rest[: len(target) - filled]
+            target[filled : filled + len(part)] = part
+            filled += len(part)
+            self._rest = self._rest[len(part) :]
+
+    def check_end(self) -> None:
+        if self._rest or any(self._pieces):
+            raise MaterialUnusable("the dealer sent more than the plan implies")
+
+    def _next(self, wanting: int) -> bytes:
+        for piece in self._pieces:
+            if piece:
+                return piece
+        raise MaterialUnusable(f"the dealer's answer ended {wanting} bytes before the end of a batch")
 
 
 def _parts(plan: Plan, own: Words, given: Words | None) -> Iterator[list[torch.Tensor]]:

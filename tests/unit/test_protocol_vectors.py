@@ -32,8 +32,8 @@ def test_the_sealed_vectors_open(vector):
 
 
 def test_the_page_shows_the_vectors():
-    shown = [VECTORS["tensors"]["bytes"], VECTORS["stream"]["bytes"], VECTORS["digest"]["digest"]]
-    shown += [*VECTORS["contexts"].values(), *VECTORS["seed_commitments"]]
+    shown = [VECTORS["tensors"]["bytes"], VECTORS["stream"]["bytes"], VECTORS["batch_seed"]["bytes"]]
+    shown += [VECTORS["digest"]["digest"], *VECTORS["contexts"].values(), *VECTORS["seed_commitments"]]
     shown += [VECTORS["commitment"], VECTORS["root"], VECTORS["transcript"]]
     shown += [each["ring"] for each in VECTORS["fixed"] if each["value"]]
     assert [each for each in shown if each not in PAGE] == []

@@ -13,6 +13,7 @@ from mpc_infer.encoding import digest
 from mpc_infer.errors import SealingFailed
 from mpc_infer.evidence import Transcript, merkle
 from mpc_infer.ids import Address, JobId, MaterialId, ModelHash, SessionId
+from mpc_infer.preprocessing import batch_seed
 from mpc_infer.sharing import (
     Sealed,
     SealingKey,
@@ -55,6 +56,7 @@ def deterministic() -> dict[str, Any]:
         "fixed": [{"value": value, "ring": f"{int(encode(value)):016x}"} for value in REALS],
         "tensors": {"values": TENSORS, "bytes": share.hex()},
         "stream": {"seed": SEED.hex(), "label": "material", "bytes": Stream(SEED, "material").bytes(48).hex()},
+        "batch_seed": {"seed": SEED.hex(), "index": 1, "bytes": batch_seed(SEED, 1).hex()},
         "digest": {"domain": "example", "parts": ["", "00", "0102"], "digest": _example().hex()},
         "contexts": {
             "input": context.hex(),

@@ -10,15 +10,16 @@ import torch
 
 from mpc_infer.errors import InvalidRequest, MaterialUnusable
 from mpc_infer.preprocessing import (
+    Batch,
     BinaryProduct,
     Plan,
     Product,
     RandomBit,
     Square,
     Truncation,
+    batch_seed,
     corrections,
     expand,
-    expand_batches,
     read_batches,
     read_corrections,
 )
@@ -149,7 +150,7 @@ def test_an_endless_answer_is_cut_off():
         while True:
             yield bytes(1 << 20)
 
-    with pytest.raises(MaterialUnusable, match="more than"):
+    with pytest.raises(MaterialUnusable):
         read_corrections(endless(), plan_of(*REQUESTS))
 
 
@@ -195,32 +196,45 @@ def test_nothing_secret_in_its_text():
     assert "tensor" not in repr(material)
 
 
-def test_batches_are_drawn_one_after_the_other_and_each_holds():
+def test_every_batch_has_its_own_seed_and_each_holds():
     plan = plan_of(*REQUESTS)
     seeds = [secrets.token_bytes(32) for _ in range(3)]
-    ids = [bytes([index]) * 16 for index in range(3)]
     data = b"".join(corrections(seeds, plan, 3))
     assert data.startswith(b"".join(corrections(seeds, plan)))
-    given = read_batches([data], plan, 3)
-    parties = [
-        expand_batches(seed, plan, party, ids, given if party == 2 else None) for party, seed in enumerate(seeds)
-    ]
     drawn = set()
-    for materials in zip(*parties, strict=True):
-        a, b, c = map(add, opened(materials, REQUESTS[0]))
+    for index, given in enumerate(read_batches([data], plan, 3)):
+        mine = [batch_seed(seed, index) for seed in seeds]
+        batches = [Batch(ID, mine[0], bytearray()), Batch(ID, mine[1], bytearray()), Batch(ID, mine[2], given)]
+        a, b, c = map(add, opened([each.expand(plan, rank) for rank, each in enumerate(batches)], REQUESTS[0]))
         assert torch.equal(c, a @ b if REQUESTS[0].op == "matmul" else a * b)
-        drawn.add(a.numpy().tobytes())
-    assert len(drawn) == 3
-    assert [item.material_id for item in parties[0]] == ids
+        drawn |= {a.numpy().tobytes(), *mine}
+    assert len(drawn) == 3 * (1 + 3)
 
 
-def test_a_damaged_or_missing_batch_is_noticed():
+def test_the_seed_of_a_batch_is_of_the_exchange_and_not_of_the_model():
+    seed = bytes(range(32))
+    assert batch_seed(seed, 1) == batch_seed(seed + secrets.token_bytes(32), 1)
+    assert batch_seed(seed, 1).hex() == "125376869ef511447aba676eb7f167fe889531780c13530fb937247c9dcc8b96"
+
+
+def test_batches_come_one_at_a_time():
+    plan, given = plan_of(*REQUESTS), []
+
+    def pieces():
+        for index, piece in enumerate(corrections([bytes(32)] * 3, plan, 3)):
+            given.append(index)
+            yield piece
+
+    per_batch = len(list(corrections([bytes(32)] * 3, plan)))
+    for number, _ in enumerate(read_batches(pieces(), plan, 3), 1):
+        assert len(given) == number * per_batch
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: data + b"x", lambda data: data[1:] + b"x"])
+def test_a_damaged_or_missing_batch_is_noticed(damage):
     plan = plan_of(*REQUESTS)
-    data = bytearray(b"".join(corrections([bytes(32)] * 3, plan, 2)))
-    data[-40] ^= 1
-    with pytest.raises(MaterialUnusable):
-        read_batches([bytes(data)], plan, 2)
-    with pytest.raises(MaterialUnusable):
-        read_batches([bytes(data[: plan.correction_bytes])], plan, 2)
-    with pytest.raises(MaterialUnusable):
-        expand_batches(bytes(32), plan, 2, [ID, ID], read_batches(corrections([bytes(32)] * 3, plan), plan, 1))
+    data = b"".join(corrections([bytes(32)] * 3, plan, 2))
+    for sizes in (len(data), 7):
+        pieces = [damage(data)[start : start + sizes] for start in range(0, len(data) + 1, sizes)]
+        with pytest.raises(MaterialUnusable):
+            list(read_batches(pieces, plan, 2))
