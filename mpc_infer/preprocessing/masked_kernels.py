@@ -22,7 +22,7 @@ _LOW = np.uint64(0xFFFFFFFF)
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
-@kernel
+@kernel("u8[::1], u8, u1[::1]")
 def sign_bits(mask: Words, bits: np.uint64, out: Bytes) -> None:
     """Bit 32 of each mask after the lowest bits are dropped."""
     shift = bits + np.uint64(32)
@@ -30,7 +30,7 @@ def sign_bits(mask: Words, bits: np.uint64, out: Bytes) -> None:
         out[i] = np.uint8((mask[i] >> shift) & _ONE)
 
 
-@kernel
+@kernel("u8[::1], u8, u2[::1], u4[:, ::1], u8[:, ::1]")
 def lean_tables_left(mask: Words, bits: np.uint64, chosen: Quarters, halves: Halves, words: Words) -> None:
     """Truth tables of the lean layout, by XOR.
 
@@ -57,7 +57,7 @@ def lean_tables_left(mask: Words, bits: np.uint64, chosen: Quarters, halves: Hal
         words[2, i] ^= fourth ^ (_ZERO - ((wide >> np.uint64(10)) & _ONE))
 
 
-@kernel
+@kernel("u8[::1], u8, u1[::1], u8[:, :, ::1]")
 def fat_tables_left(mask: Words, bits: np.uint64, chosen: Bytes, tables: Words) -> None:
     """Truth tables of the fat layout, by XOR: (n, 7, 4) words, u of digits 0 to 3, then e of digits 0 to 2."""
     for i in range(mask.size):
@@ -73,7 +73,7 @@ def fat_tables_left(mask: Words, bits: np.uint64, chosen: Bytes, tables: Words) 
                 tables[i, table, part] ^= flip ^ (below if table < 4 else point)
 
 
-@kernel
+@kernel("u2[::1], u8[::1], u4[::1], u8[::1], u4[::1]")
 def flip_left(chosen: Quarters, mono_low: Words, mono_high: Halves, low: Words, high: Halves) -> None:
     """Products of mask bits, by XOR; the tables are those of `LeanTables`."""
     for i in range(chosen.size):
@@ -81,7 +81,7 @@ def flip_left(chosen: Quarters, mono_low: Words, mono_high: Halves, low: Words, 
         high[i] ^= mono_high[chosen[i]]
 
 
-@kernel
+@kernel("u8[::1], u8, u8[::1], u8[:, ::1], u2[:, ::1]", "u8[::1], u8, u8[::1], u8[:, ::1], u4[:, ::1]")
 def lean_terms_left(mask: Words, bits: np.uint64, flips: Words, words: Words, small: Lanes) -> None:
     """m, R, m R and, when bits are dropped, M and m M, by subtraction.
 
@@ -106,7 +106,10 @@ def lean_terms_left(mask: Words, bits: np.uint64, flips: Words, words: Words, sm
             small[1, i] = flip * top - small[1, i]
 
 
-@kernel
+@kernel(
+    "u8[::1], u8, u1[::1], u1[::1], u1[:, ::1], u8[:, ::1], u8[:, ::1], u2[:, ::1]",
+    "u8[::1], u8, u1[::1], u1[::1], u1[:, ::1], u8[:, ::1], u8[:, ::1], u4[:, ::1]",
+)
 def fat_terms_left(
     mask: Words, bits: np.uint64, chosen: Bytes, sign: Bytes, monomials: Bytes, ones: Words, many: Words, small: Lanes
 ) -> None:
@@ -135,7 +138,7 @@ def fat_terms_left(
                 small[i, k] = term[k] * top - small[i, k]
 
 
-@kernel
+@kernel("u8[::1], u8, u8[::1], u2[::1]", "u8[::1], u8, u8[::1], u4[::1]")
 def shifted_left(mask: Words, bits: np.uint64, words: Words, small: Lanes) -> None:
     """The mask without its lowest bits, and its highest bit, by subtraction."""
     for i in range(mask.size):
@@ -143,7 +146,7 @@ def shifted_left(mask: Words, bits: np.uint64, words: Words, small: Lanes) -> No
         small[i] = (mask[i] >> np.uint64(63)) - small[i]
 
 
-@kernel
+@kernel("u8[::1], u8, u8, Array(f8, 2, 'C', readonly=True), f8, u8[:, :, ::1]")
 def spline_left(
     mask: Words, bits: np.uint64, place: np.uint64, coefficients: Floats, scale: float, tables: Words
 ) -> None:

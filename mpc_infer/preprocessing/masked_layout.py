@@ -90,7 +90,7 @@ def fat_tables() -> FatTables:
     starts = np.searchsorted(rows, np.arange(len(both) + 1)).astype(np.int64)
     masks = np.arange(1 << 2 * digits - 1)
     values = np.stack([masks & chosen == chosen for chosen in sets], axis=1).astype(np.uint8)
-    return FatTables(starts, terms, both[rows, terms], values)
+    return FatTables(starts, np.ascontiguousarray(terms), both[rows, terms], values)
 
 
 @cache

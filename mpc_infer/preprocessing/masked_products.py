@@ -10,7 +10,7 @@ from mpc_infer.preprocessing.compiled import kernel
 Words = NDArray[np.uint64]
 
 
-@kernel
+@kernel("u8[:, ::1], u8[:, ::1], u8[:, ::1]")
 def multiply_add(left: Words, right: Words, out: Words) -> None:
     """``out += left @ right`` for (m, k), (k, n), (m, n), all in C order.
 
@@ -31,7 +31,7 @@ def multiply_add(left: Words, right: Words, out: Words) -> None:
                 out[i, j] += a0 * right[k, j]
 
 
-@kernel
+@kernel("u8[:, :, ::1], u8[:, :, :, ::1], u8[:, :, :, ::1]")
 def multiply_add_groups(left: Words, right: Words, out: Words) -> None:
     """``out[b, g] += left[g] @ right[b, g]`` for (g, m, k), (b, g, k, n), (b, g, m, n): convolution by patches."""
     for b in range(right.shape[0]):
@@ -39,7 +39,7 @@ def multiply_add_groups(left: Words, right: Words, out: Words) -> None:
             multiply_add(left[g], right[b, g], out[b, g])
 
 
-@kernel
+@kernel("u8[:, :, ::1], u8[:, :, ::1], u8[:, :, ::1]")
 def multiply_add_batch(left: Words, right: Words, out: Words) -> None:
     """``out[b] += left[b] @ right[b]``."""
     for b in range(left.shape[0]):

@@ -81,7 +81,40 @@ def _patches_into(request: MaskedRequest, image: Words, out: Words) -> Words:
     return out
 
 
-@kernel
+@kernel()
+def _inside(first: int, index: int, count: int, dilation: int, size: int, repeat: bool) -> int:
+    # A position of a window on one axis, or -1 outside. When pixels repeat: the nearest position of the window inside.
+    position = first + index * dilation
+    if repeat:
+        # As many steps as lead inside, but no further than to the window's last or first position.
+        if position < 0:
+            steps = min(count - 1 - index, (dilation - 1 - position) // dilation)
+            index += steps
+            position += steps * dilation
+        if position >= size:
+            position -= min(index, (position - size) // dilation + 1) * dilation
+    return position if 0 <= position < size else -1
+
+
+@kernel()
+def _cut_row(pixels: Words, out: Words, first: int, last: int, sw: int, offset: int) -> None:
+    if sw == 1:
+        for x in range(first, last):
+            out[x] = pixels[x + offset]
+    else:
+        for x in range(first, last):
+            out[x] = pixels[x * sw + offset]
+
+
+@kernel()
+def _cut_edge(pixels: Words, out: Words, first: int, last: int, sw: int, left: int, j: int, kw: int, dw: int) -> None:
+    for x in range(max(first, 0), last):
+        column = _inside(x * sw - left, j, kw, dw, pixels.size, True)
+        if column >= 0:
+            out[x] = pixels[column]
+
+
+@kernel("u8[:, :, :, ::1], u8[:, :, :, :, :, ::1], i8, i8, i8, i8, i8, i8, b1")
 def _cut_patches(
     image: Words, out: Words, sh: int, sw: int, dh: int, dw: int, top: int, left: int, repeat: bool
 ) -> None:
@@ -101,38 +134,6 @@ def _cut_patches(
                             if repeat:
                                 _cut_edge(image[b, c, row], out[b, c, i, j, y], 0, first, sw, left, j, kw, dw)
                                 _cut_edge(image[b, c, row], out[b, c, i, j, y], last, width, sw, left, j, kw, dw)
-
-
-@kernel
-def _cut_row(pixels: Words, out: Words, first: int, last: int, sw: int, offset: int) -> None:
-    if sw == 1:
-        for x in range(first, last):
-            out[x] = pixels[x + offset]
-    else:
-        for x in range(first, last):
-            out[x] = pixels[x * sw + offset]
-
-
-@kernel
-def _cut_edge(pixels: Words, out: Words, first: int, last: int, sw: int, left: int, j: int, kw: int, dw: int) -> None:
-    for x in range(max(first, 0), last):
-        column = _inside(x * sw - left, j, kw, dw, pixels.size, True)
-        if column >= 0:
-            out[x] = pixels[column]
-
-
-@kernel
-def _inside(first: int, index: int, count: int, dilation: int, size: int, repeat: bool) -> int:
-    # A position of a window on one axis, or -1 outside. When pixels repeat: the nearest position of the window inside.
-    position = first + index * dilation
-    if repeat:
-        while position < 0 and index < count - 1:
-            index += 1
-            position += dilation
-        while position >= size and index > 0:
-            index -= 1
-            position -= dilation
-    return position if 0 <= position < size else -1
 
 
 VIEWS: Mapping[str, Callable[[MaskedRequest, Sequence[Words]], Words]] = {

@@ -22,7 +22,7 @@ _OFFSET = np.uint64(1 << 62)
 _SIGN = np.uint64(32)
 
 
-@kernel
+@kernel("u8[::1], u8[::1], i8")
 def combine(own: Words, other: Words, added: int) -> None:
     """Take in a peer's frame: words before ``added`` by addition, the rest by XOR."""
     for i in range(added):
@@ -31,7 +31,7 @@ def combine(own: Words, other: Words, added: int) -> None:
         own[i] ^= other[i]
 
 
-@kernel
+@kernel("u8[::1], u8, b1, u4[:, ::1], u8[:, ::1], u2[::1]")
 def compare_lean(delta: Words, bits: np.uint64, first: bool, halves: Halves, words: Words, out: Quarters) -> None:
     """Pick the entries of the truth tables; see `lean_tables_left` for their layout."""
     lead = np.uint16(1 if first else 0)
@@ -57,7 +57,7 @@ def compare_lean(delta: Words, bits: np.uint64, first: bool, halves: Halves, wor
         out[i] = np.uint16(found) | np.uint16(wide) | np.uint16(negated << np.uint16(11))
 
 
-@kernel
+@kernel("u8[::1], u8, b1, u8[:, :, ::1], u1[::1]")
 def compare_fat(delta: Words, bits: np.uint64, first: bool, tables: Words, out: Bytes) -> None:
     """Pick the entries of the truth tables; see `fat_tables_left` for their layout."""
     for i in range(delta.size):
@@ -73,7 +73,7 @@ def compare_fat(delta: Words, bits: np.uint64, first: bool, tables: Words, out: 
         out[i] = np.uint8(found)
 
 
-@kernel
+@kernel("u2[::1], b1, u1[::1], u2[::1], u8[::1], u4[::1], u2[::1], u8[::1], u4[::1], u8[::1]")
 def flip_lean(
     pattern: Quarters,
     first: bool,
@@ -111,7 +111,7 @@ def flip_lean(
         out[start >> 6] ^= word
 
 
-@kernel
+@kernel("u8[::1], b1, u8[::1], u8[:, ::1], u8[::1]")
 def select_lean(delta: Words, first: bool, flips: Words, words: Words, out: Words) -> None:
     """Add [positive] (delta - R): q (delta - R) + (1 - 2 q) (m delta - m R), q the opened flip.
 
@@ -129,7 +129,10 @@ def select_lean(delta: Words, first: bool, flips: Words, words: Words, out: Word
         out[i] += ((lead * delta[i] - words[1, i]) & on) + ((value ^ on) + flip)
 
 
-@kernel
+@kernel(
+    "u8[::1], u8, b1, u8[::1], u8[:, ::1], u2[:, ::1], u8[::1]",
+    "u8[::1], u8, b1, u8[::1], u8[:, ::1], u4[:, ::1], u8[::1]",
+)
 def select_lean_wide(
     delta: Words, bits: np.uint64, first: bool, flips: Words, words: Words, small: Lanes, out: Words
 ) -> None:
@@ -147,7 +150,10 @@ def select_lean_wide(
         out[i] += (plain & on) + ((value ^ on) + flip)
 
 
-@kernel
+@kernel(
+    "u8[::1], u8, b1, u1[::1], i8[::1], i8[::1], i8[::1], u8[:, ::1], u8[:, ::1], u2[:, ::1], u8[::1]",
+    "u8[::1], u8, b1, u1[::1], i8[::1], i8[::1], i8[::1], u8[:, ::1], u8[:, ::1], u4[:, ::1], u8[::1]",
+)
 def select_fat(
     delta: Words,
     bits: np.uint64,
@@ -188,7 +194,7 @@ def select_fat(
             out[i] += (top << up) & wrap
 
 
-@kernel
+@kernel("u8[::1], u8, b1, u2[::1], u8[::1]", "u8[::1], u8, b1, u4[::1], u8[::1]")
 def truncate(delta: Words, bits: np.uint64, first: bool, small: Lanes, out: Words) -> None:
     """Add the public part of the value without its lowest bits, and the share of what a wrap adds: M, in 16 bits."""
     up, less = np.uint64(64) - bits, _ONE << (np.uint64(62) - bits)
@@ -199,7 +205,7 @@ def truncate(delta: Words, bits: np.uint64, first: bool, small: Lanes, out: Word
             out[i] += (c >> bits) - less
 
 
-@kernel
+@kernel("u8[::1], u8, b1, u8[::1], u8[::1]")
 def bit_lean(flips: Words, scale: np.uint64, first: bool, shares: Words, out: Words) -> None:
     """Add [positive] 2^scale: q + (1 - 2 q) m."""
     lead = _ONE if first else _ZERO
@@ -209,7 +215,7 @@ def bit_lean(flips: Words, scale: np.uint64, first: bool, shares: Words, out: Wo
         out[i] += ((lead & on) + ((shares[i] ^ on) + flip)) << scale
 
 
-@kernel
+@kernel("u1[::1], u8, b1, i8[::1], i8[::1], i8[::1], u8[:, ::1], u8[::1]")
 def bit_fat(
     pattern: Bytes,
     scale: np.uint64,
@@ -230,7 +236,7 @@ def bit_fat(
         out[i] += total << scale
 
 
-@kernel
+@kernel("u8[::1], u8, u8, u8, u8[:, :, ::1], u8[::1]")
 def spline(delta: Words, bits: np.uint64, place: np.uint64, low: np.uint64, tables: Words, out: Words) -> None:
     """Add the share of the cubic at each value: the public segment's, in powers of the public place, in 14 bits.
 
