@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mpc_infer.cli.model_cost import cost
 from mpc_infer.cli.options import ExistingFile, client_option, json_option
 from mpc_infer.cli.output import print_json
 from mpc_infer.errors import ModelNotFound
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 
 @click.group()
 def model() -> None:
-    """Publish, list and show models."""
+    """Publish, list and show models; say what they cost."""
+
+
+model.add_command(cost)
 
 
 def _shape(shape: tuple[int | None, ...]) -> str:

@@ -1,0 +1,121 @@
+"""`mpc-infer model cost`: what an inference takes, before anything is published."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mpc_infer.cli.options import ExistingFile, json_option
+from mpc_infer.cli.output import print_json
+
+if TYPE_CHECKING:
+    from mpc_infer.engine.costs import Cost, NodeCost
+    from mpc_infer.graph import Graph
+
+MAX_NUMBERS = 16
+
+
+class Numbers(click.ParamType[tuple[int, ...]]):
+    """A comma-separated list of positive integers."""
+
+    name = "N,N..."
+
+    def __init__(self, low: int, high: int) -> None:
+        self._low, self._high = low, high
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """Read the list."""
+        if isinstance(value, tuple):
+            return value
+        parts = str(value).split(",")
+        fine = all(part.isascii() and part.isdigit() and len(part) < 10 for part in parts)
+        numbers = tuple(map(int, parts)) if fine else ()
+        if not 0 < len(numbers) <= MAX_NUMBERS or not all(self._low <= number <= self._high for number in numbers):
+            self.fail(f"{value!r}: give numbers from {self._low} to {self._high}, as 1,64", param, ctx)
+        return numbers
+
+
+@click.command()
+@click.argument("file", type=ExistingFile)
+@click.option("--rows", type=Numbers(1, 2**20), default="1,64", show_default=True, help="Rows of one request.")
+@click.option("--parties", type=Numbers(2, 16), default="2,3", show_default=True, help="Parties.")
+@click.option("--engine", type=click.Choice(["masked", "crypten"]), default="masked", show_default=True, help="Engine.")
+@json_option
+def cost(file: Path, rows: tuple[int, ...], parties: tuple[int, ...], engine: str, as_json: bool) -> None:
+    """Say what an inference costs: rounds, bytes, material, in all and by node.
+
+    FILE is an ONNX model, or a graph as parties store it (.json).
+    """
+    from mpc_infer.engine.costs import model_cost
+
+    graph = _graph(file)
+    costs = [model_cost(engine, graph, batch, count) for count in parties for batch in rows]
+    if as_json:
+        print_json({"file": str(file), "graph": graph.digest.hex(), "plans": [describe(each) for each in costs]})
+        return
+    for each in costs:
+        _print(each)
+
+
+def _graph(file: Path) -> "Graph":
+    from mpc_infer.errors import CorruptModel
+    from mpc_infer.graph import Graph, import_onnx
+    from mpc_infer.graph.wire import MAX_GRAPH_BYTES
+
+    if file.suffix != ".json":
+        return import_onnx(file).graph
+    if file.stat().st_size > MAX_GRAPH_BYTES:
+        raise CorruptModel(f"{file} is longer than a graph may be", remedy="give a graph's canonical JSON")
+    return Graph.from_bytes(file.read_bytes())
+
+
+def describe(found: "Cost") -> dict[str, Any]:
+    """A plan and its nodes, for programs."""
+    plan, (last, others) = found.plan, found.stored_bytes
+    return {
+        "engine": plan.engine,
+        "rows": plan.batch,
+        "parties": plan.parties,
+        "plan_digest": plan.digest.hex(),
+        "rounds": plan.rounds,
+        "bytes_sent_by_each_party": plan.bytes_sent,
+        "correction_bytes_from_the_dealer": plan.correction_bytes,
+        "material_bytes_expanded": plan.material_bytes,
+        "material_bytes_stored_by_the_last_party": last,
+        "material_bytes_stored_by_each_other_party": others,
+        "nodes": [_describe_node(node) for node in found.nodes],
+    }
+
+
+def _describe_node(node: "NodeCost") -> dict[str, Any]:
+    return {
+        "name": node.name,
+        "op": node.op,
+        "shape": list(node.shape),
+        "rounds": node.rounds,
+        "bytes_sent": node.bytes_sent,
+        "material_bytes": node.material_bytes,
+        "correction_bytes": node.correction_bytes,
+    }
+
+
+def _print(found: "Cost") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    plan, (last, others) = found.plan, found.stored_bytes
+    table = Table(title=f"{plan.batch} rows, {plan.parties} parties, {plan.engine}", show_footer=True)
+    totals = ("rounds", plan.rounds), ("bytes sent", plan.bytes_sent), ("material", plan.material_bytes)
+    for title in ("node", "operator", "shape"):
+        table.add_column(title, footer="all" if title == "node" else "")
+    for title, total in totals:
+        table.add_column(title, footer=f"{total:,}", justify="right")
+    for node in found.nodes:
+        numbers = (f"{number:,}" for number in (node.rounds, node.bytes_sent, node.material_bytes))
+        table.add_row(node.name, node.op, "×".join(map(str, node.shape)), *numbers)
+    Console().print(table)
+    click.echo(f"plan {plan.digest.hex()}")
+    click.echo(
+        f"the dealer sends {plan.correction_bytes:,} bytes to the last party; until it is used, material takes "
+        f"{last:,} bytes there and {others:,} at each of the others\n"
+    )

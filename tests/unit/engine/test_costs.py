@@ -1,0 +1,77 @@
+"""Costs by node add up to the plan's."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from bench.models import dense
+from mpc_infer.cli.model_cost import cost
+from mpc_infer.engine.costs import model_cost
+from mpc_infer.errors import CorruptModel
+from mpc_infer.graph import Graph, Node, TensorSpec, import_onnx
+from mpc_infer.graph.functions import constant
+
+DATA = Path(__file__).parents[1] / "graph" / "data"
+
+
+def branches() -> Graph:
+    """Two nodes side by side, an input read twice, a pool that the engine moves."""
+    window = {"kernel": (2, 2), "strides": (2, 2), "pads": (0, 0, 0, 0), "dilations": (1, 1)}
+    nodes = (
+        Node("relu", "Relu", ("x",), ("r",)),
+        Node("pool", "MaxPool", ("r",), ("p",), window),
+        Node("leaky", "LeakyRelu", ("x",), ("l",), {"alpha": constant(0.1)}),
+        Node("mean", "AveragePool", ("l",), ("m",), window),
+        Node("sum", "Add", ("p", "m"), ("y",)),
+    )
+    return Graph((TensorSpec("x", (None, 2, 4, 4)),), (TensorSpec("y", (None, 2, 2, 2)),), (), nodes)
+
+
+@pytest.mark.parametrize("parties", [2, 3])
+@pytest.mark.parametrize(
+    ("engine", "graph"),
+    [("masked", dense([5, 4, 3], last="Sigmoid")), ("masked", branches()), ("crypten", dense([5, 4], last="Relu"))],
+)
+def test_nodes_add_up_to_the_plan(engine: str, graph: Graph, parties: int) -> None:
+    found = model_cost(engine, graph, 3, parties)
+    plan = found.plan
+    assert sum(node.rounds for node in found.nodes) == plan.rounds
+    assert sum(node.bytes_sent for node in found.nodes) == plan.bytes_sent
+    assert sum(node.material_bytes for node in found.nodes) == plan.material_bytes
+    assert sum(node.correction_bytes for node in found.nodes) + 32 == plan.correction_bytes
+    assert {node.name for node in graph.nodes} <= {node.name for node in found.nodes}
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    run = [sys.executable, "-m", "mpc_infer.cli", "model", "cost", *arguments]
+    return subprocess.run(run, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_the_command(tmp_path: Path) -> None:
+    file = DATA / "torch_mlp.onnx"
+    graph = import_onnx(file).graph
+    done = command(str(file), "--rows", "1,5", "--parties", "2,3", "--json")
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+    expected = model_cost("masked", graph, 5, 3).plan
+    assert [(plan["parties"], plan["rows"]) for plan in shown["plans"]] == [(2, 1), (2, 5), (3, 1), (3, 5)]
+    assert shown["plans"][-1]["plan_digest"] == expected.digest.hex()
+    stored = tmp_path / "graph.json"
+    stored.write_bytes(graph.to_bytes())
+    table = command(str(stored), "--rows", "5", "--parties", "3")
+    assert table.returncode == 0, table.stderr
+    assert expected.digest.hex() in table.stdout
+    assert f"{expected.bytes_sent:,}" in table.stdout
+
+
+def test_what_the_command_refuses(tmp_path: Path) -> None:
+    file = DATA / "torch_mlp.onnx"
+    for rows in ("0", "x", "", "1,", "-1", "1" * 40, ",".join("1" * 17)):
+        assert CliRunner().invoke(cost, [str(file), "--rows", rows]).exit_code == 2, rows
+    broken = tmp_path / "graph.json"
+    broken.write_bytes(b"{}")
+    assert isinstance(CliRunner().invoke(cost, [str(broken)]).exception, CorruptModel)
