@@ -99,9 +99,8 @@ class Dealer:
         most = self._limits.max_correction_bytes
         if batches * plan.correction_bytes > most:
             raise MessageTooLarge(f"{batches} times {plan.correction_bytes} bytes of corrections; the limit is {most}")
-        work = sum(one.work for one in plan.requests)
-        if batches * work > self._limits.max_work:
-            raise MessageTooLarge(f"{batches} times {work} multiplications; the limit is {self._limits.max_work}")
+        if batches * plan.work > self._limits.max_work:
+            raise MessageTooLarge(f"{batches} times {plan.work} multiplications; the limit is {self._limits.max_work}")
 
 
 def _check_seeds(request: CorrectionsRequest, seeds: Sequence[bytes], length: int) -> None:

@@ -6,9 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from mpc_infer.errors import InvalidRequest
 from mpc_infer.preprocessing.masked_functions import FUNCTIONS
 from mpc_infer.preprocessing.masked_requests import FAT, LEAN, OPERATIONS, Kind, MaskedRequest, Shape
+from mpc_infer.preprocessing.requests import words
 
 MAX_TRUNCATION = 32
 """Fractional bits that a truncation removes, at most: the bit that a wrap adds is kept in 32 bits."""
+
+MAX_WINDOW = 1 << 20
+"""The most that a window's kernel, stride, dilation and pads may say: their products stay far below 2^63."""
 
 
 def check_program(requests: Sequence[MaskedRequest]) -> None:
@@ -32,6 +36,30 @@ def check_program(requests: Sequence[MaskedRequest]) -> None:
 
 class _Wrong(ValueError):
     """What is wrong with one request."""
+
+
+def program_work(requests: Sequence[MaskedRequest]) -> int:
+    """Multiplications, or words that are read and written if those are more, of the whole program."""
+    return sum(
+        max(
+            request.work,
+            words(request.drawn) + words(request.corrected),
+            sum(requests[other].size for other in request.inputs),
+        )
+        for request in requests
+    )
+
+
+def live_words(requests: Sequence[MaskedRequest]) -> int:
+    """The most words that values take which are still to be read, at any step: each is dropped after its last use."""
+    last_use = {number: index for index, request in enumerate(requests) for number in request.inputs}
+    held = most = 0
+    for index, request in enumerate(requests):
+        held += request.size
+        most = max(most, held)
+        done = {number for number in {*request.inputs, index} if last_use.get(number, -1) <= index}
+        held -= sum(requests[number].size for number in done)
+    return most
 
 
 def _check_kinds(request: MaskedRequest, kinds: list[Kind]) -> None:
@@ -166,6 +194,8 @@ def _patches(request: MaskedRequest, shapes: list[Shape]) -> Shape:
     kh, kw, sh, sw, dh, dw, top, left, height, width, repeat = request.params[1:]
     if len(shapes[0]) != 4 or min(kh, kw, sh, sw, dh, dw, height, width) < 1 or repeat not in (0, 1):
         raise _Wrong("its window is wrong")
+    if max(kh, kw, sh, sw, dh, dw, top, left) > MAX_WINDOW:
+        raise _Wrong(f"a window has at most {MAX_WINDOW} places, steps and pads")
     for size, count, kernel, stride, dilation, before in (
         (shapes[0][2], height, kh, sh, dh, top),
         (shapes[0][3], width, kw, sw, dw, left),
@@ -180,8 +210,8 @@ def _patches(request: MaskedRequest, shapes: list[Shape]) -> Shape:
 def _check_windows(size: int, count: int, kernel: int, stride: int, dilation: int, before: int) -> None:
     # The outermost windows have a pixel inside that the others can repeat.
     for first in (-before, (count - 1) * stride - before):
-        positions = range(first, first + kernel * dilation, dilation)
-        if len(positions) > 2**16 or not any(0 <= position < size for position in positions):
+        entered = max(0, -(first // dilation))
+        if entered >= kernel or first + entered * dilation >= size:
             raise _Wrong("a window lies outside of the image")
 
 

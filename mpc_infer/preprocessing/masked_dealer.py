@@ -1,6 +1,7 @@
 """The dealer's side of the masked engine: run the program of a plan on masks, and work out the corrections."""
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,17 +36,25 @@ class ModelMasks:
     def __init__(self, max_bytes: int = MAX_CACHED_BYTES) -> None:
         self._max_bytes = max_bytes
         self._kept: dict[bytes, Words] = {}
+        self._lock = threading.Lock()
 
     def mask(self, seeds: Sequence[bytes], request: MaskedRequest) -> Words:
         """The sum of all parties' masks of one weight."""
         key = hashlib.sha256(b"".join(seeds) + repr((request.params, request.shape)).encode()).digest()
-        found = self._kept.pop(key, None)
+        with self._lock:
+            found = self._kept.get(key)
         if found is None:
             found = sum_words([weight_mask(seed, request) for seed in seeds])
-        self._kept[key] = found
-        while sum(array.nbytes for array in self._kept.values()) > self._max_bytes:
-            del self._kept[next(iter(self._kept))]
+        self._keep(key, found)
         return found
+
+    def _keep(self, key: bytes, mask: Words) -> None:
+        # What was used last goes last. Several requests are worked on at once.
+        with self._lock:
+            self._kept.pop(key, None)
+            self._kept[key] = mask
+            while sum(array.nbytes for array in self._kept.values()) > self._max_bytes:
+                del self._kept[next(iter(self._kept))]
 
     def __repr__(self) -> str:
         return f"ModelMasks({len(self._kept)} weights)"

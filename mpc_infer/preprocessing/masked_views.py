@@ -125,7 +125,7 @@ def _cut_patches(
             for i in range(kh):
                 for j in range(kw):
                     # Window x has its pixel j inside the image for first <= x < last.
-                    first = max(0, -((j * dw - left) // sw))
+                    first = min(max(0, -((j * dw - left) // sw)), width)
                     last = min(width, (columns - 1 + left - j * dw) // sw + 1)
                     for y in range(height):
                         row = _inside(y * sh - top, i, kh, dh, image.shape[2], repeat)

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from mpc_infer.encoding import DIGEST_BYTES, canonical_json, digest, parse_json
 from mpc_infer.errors import InvalidRequest, MessageTooLarge
-from mpc_infer.preprocessing.masked_check import check_program
+from mpc_infer.preprocessing.masked_check import check_program, live_words, program_work
 from mpc_infer.preprocessing.masked_requests import MaskedRequest
 from mpc_infer.preprocessing.requests import Request, from_json, to_json, words
 from mpc_infer.sharing.stream import SEED_BYTES
@@ -24,6 +24,7 @@ class PlanLimits:
         requests: requests in a plan.
         request_words: words of 64 bits that one request draws or corrects.
         correction_bytes: bytes of corrections for the whole plan.
+        live_words: words of masks that a program of masked requests holds at one time.
         work: multiplications for the whole plan.
         parties: parties in a plan.
     """
@@ -31,6 +32,7 @@ class PlanLimits:
     requests: int = 20_000
     request_words: int = 1 << 27
     correction_bytes: int = 1 << 33
+    live_words: int = 1 << 28
     work: int = 1 << 36
     parties: int = 16
 
@@ -67,6 +69,11 @@ class Plan:
     def material_bytes(self) -> int:
         """Bytes of material that each party holds before the evaluation."""
         return 8 * sum(words(request.drawn) + words(request.corrected) for request in self.requests)
+
+    @cached_property
+    def work(self) -> int:
+        """Multiplications that the dealer does for one batch, or words that it goes through if those are more."""
+        return program_work(self.program) if self.program else sum(request.work for request in self.requests)
 
     @property
     def program(self) -> tuple[MaskedRequest, ...]:
@@ -137,7 +144,8 @@ def check_limits(plan: Plan, limits: PlanLimits) -> None:
         ("parties", plan.parties, limits.parties),
         ("words in one request", max(sizes, default=0), limits.request_words),
         ("bytes of corrections", plan.correction_bytes, limits.correction_bytes),
-        ("multiplications", sum(request.work for request in plan.requests), limits.work),
+        ("words of masks at one time", live_words(plan.program), limits.live_words),
+        ("multiplications", plan.work, limits.work),
     ):
         if value > limit:
             raise InvalidRequest(f"the plan has {value} {what}; the limit is {limit}", remedy="send fewer rows at once")
