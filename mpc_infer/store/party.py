@@ -13,6 +13,7 @@ from mpc_infer.errors import InvalidRequest, JobConflict, ModelNotFound, NonceRe
 from mpc_infer.ids import Address, JobId, ModelHash, SessionId
 from mpc_infer.store.base import Store
 from mpc_infer.store.database import prepared
+from mpc_infer.store.material import MaterialLedger
 from mpc_infer.store.records import StoredModel
 from mpc_infer.store.tables import (
     PARTY_APPLICATION_ID,
@@ -58,7 +59,7 @@ _KNOWN = select(party_signed_receipts.c.digest).where(
 
 
 class PartyStore(Store):
-    """A party's database. Thread-safe; every call is one short transaction.
+    """A party's database. Thread-safe; every call is one short transaction. `material` is its ledger of material.
 
     Args:
         path: the SQLite file.
@@ -70,6 +71,7 @@ class PartyStore(Store):
 
     def __init__(self, path: Path, key: bytes) -> None:
         super().__init__(path, key, PARTY_MIGRATIONS, PARTY_APPLICATION_ID)
+        self.material = MaterialLedger(self._database)
 
     def put_model(self, model: StoredModel) -> None:
         """Keep a model. The first version under a hash stays: its contents are what the hash says."""

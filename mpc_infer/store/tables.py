@@ -44,6 +44,22 @@ party_model_openings = Table(
     Column("opening", LargeBinary, nullable=False),
     Column("opened_ms", Integer, nullable=False),
 )
+party_material = Table(
+    "material",
+    party,
+    # Rising in the order in which it was made.
+    Column("number", Integer, primary_key=True),
+    Column("material_id", LargeBinary, nullable=False),
+    Column("lane", Integer, nullable=False),
+    Column("model_hash", LargeBinary, nullable=False),
+    Column("opening", LargeBinary, nullable=False),
+    Column("plan_digest", LargeBinary, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("bytes", Integer, nullable=False),
+    Column("state", Integer, nullable=False),
+    Column("made_ms", Integer, nullable=False),
+    Column("ended_ms", Integer),
+)
 
 PARTY_MIGRATIONS = (
     (
@@ -71,6 +87,21 @@ PARTY_MIGRATIONS = (
             model_hash BLOB NOT NULL PRIMARY KEY REFERENCES models (model_hash), digest BLOB NOT NULL,
             opening BLOB NOT NULL, opened_ms INTEGER NOT NULL
         ) STRICT""",
+    ),
+    (
+        """CREATE TABLE material (
+            number INTEGER NOT NULL PRIMARY KEY, material_id BLOB NOT NULL UNIQUE, lane INTEGER NOT NULL,
+            model_hash BLOB NOT NULL, opening BLOB NOT NULL, plan_digest BLOB NOT NULL, rows INTEGER NOT NULL,
+            bytes INTEGER NOT NULL, state INTEGER NOT NULL, made_ms INTEGER NOT NULL, ended_ms INTEGER
+        ) STRICT""",
+        "CREATE INDEX material_ready ON material (number) WHERE state = 1",
+        "CREATE INDEX material_counted ON material (model_hash, rows, state, ended_ms)",
+        # Material is used once. No code in this package tries to; a mistake or a hand in the database must not either.
+        """CREATE TRIGGER material_ends_once BEFORE UPDATE ON material
+        WHEN OLD.state <> 1 OR NEW.state NOT IN (2, 3) OR NEW.material_id <> OLD.material_id
+        BEGIN SELECT RAISE(ABORT, 'material that was used or dropped stays so'); END""",
+        """CREATE TRIGGER material_is_remembered BEFORE DELETE ON material
+        BEGIN SELECT RAISE(ABORT, 'an id of material is never forgotten'); END""",
     ),
 )
 
