@@ -170,6 +170,10 @@ class Fleet:
         answers = self.call(self._run_messages(graph, shares, material.material_id, SESSION_SECONDS))
         return Inference([result_of(answer) for answer in answers])
 
+    def drop(self, material: Prepared) -> None:
+        """Let the parties forget material, used or not."""
+        self.call([Message("drop", blobs={"material": material.material_id})] * self.size)
+
     def run_messages(
         self, graph: Graph, inputs: Mapping[str, Any], material: Prepared, seconds: float = SESSION_SECONDS
     ) -> list[Message]:
@@ -270,14 +274,15 @@ class Fleet:
             dealer_target=self._dealer.target,
             dealer_address=self._dealer.address,
             dealer_key_id=self._dealer.key_id,
+            engine=self.engine,
+            opens_models=False,
             threads=1,
             max_material=0,
             step_s=self._step_s,
             log_level="WARNING",
             log_json=False,
         ).to_message()
-        own = {"engine": self.engine, "max_frame_bytes": self._max_frame_bytes}
-        return replace(setup, fields={**setup.fields, **own})
+        return replace(setup, fields={**setup.fields, "max_frame_bytes": self._max_frame_bytes})
 
     def _split(self, values: Mapping[str, Any]) -> list[dict[str, Any]]:
         shares = {name: split(encode(value), self.size) for name, value in values.items()}

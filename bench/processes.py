@@ -17,6 +17,12 @@ def peak_mb(pids: Iterable[int]) -> float:
     return sum(_peak(pid) for pid in pids) / 1024
 
 
+def reset_peak(pids: Iterable[int]) -> None:
+    """Let `peak_mb` begin anew at what is resident now."""
+    for pid in pids:
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
 def _cpu(pid: int) -> float:
     # The name of a process may hold spaces and brackets: fields are counted from behind it.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

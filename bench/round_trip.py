@@ -100,22 +100,29 @@ def _in_child(serve: Serve, credentials: TlsCredentials) -> tuple[int, int]:
     return child, port
 
 
-def main() -> None:
-    """Print both medians in microseconds."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=2000)
-    rounds = parser.parse_args().rounds
+def medians(rounds: int) -> dict[str, float]:
+    """Microseconds of the median round trip on a socket and in a gRPC stream."""
     authority = CertificateAuthority.create("bench")
     certificate, key = authority.issue(Signer.generate().address, "party", [HOST])
     credentials = TlsCredentials(authority.certificate_pem, certificate, key)
     children = [_in_child(serve, credentials) for serve in (serve_socket, serve_grpc)]
     try:
-        for name, measure, (_, port) in zip(("socket", "gRPC"), (time_socket, time_grpc), children, strict=True):
-            print(f"{name}: {statistics.median(measure(credentials, port, rounds)) * 1e6:.0f} us")
+        return {
+            name: statistics.median(measure(credentials, port, rounds)) * 1e6
+            for name, measure, (_, port) in zip(("socket", "gRPC"), (time_socket, time_grpc), children, strict=True)
+        }
     finally:
         for child, _ in children:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
+
+
+def main() -> None:
+    """Print both medians in microseconds."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=2000)
+    for name, microseconds in medians(parser.parse_args().rounds).items():
+        print(f"{name}: {microseconds:.0f} us")
 
 
 if __name__ == "__main__":

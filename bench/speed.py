@@ -1,178 +1,174 @@
-"""The engines side by side on one machine, in one run: ours over TLS with a dealer, stock CrypTen, plaintext torch.
+"""The engines side by side on one machine, in one run: ours over TLS with a dealer, stock CrypTen, SPU, plain torch.
 
-``python -m bench.speed [--json] [--only mlp,lenet] [--parties 2 3] [--repeat N]``. Online milliseconds go from shares
-of the input to shares of the output; stock CrypTen opens it, too. Session milliseconds are those of all that ours
-does around it: agreement at the beginning, commitments and transcripts at the end. Material is made ahead, one
-evaluation at a time; offline milliseconds are the slowest party's from the first message to prepared material, the
-dealer's work included. CPU seconds are those of all processes, dealer and offline work included, for one evaluation.
+``python -m bench.speed [--json] [--only mlp,lenet,service] [--parties 2 3] [--systems ...] [--seconds S]``. Every
+system is alone on the machine while it is measured. What the columns mean is said in
+docs/benchmarks.md; what is done for one row in `bench.measure`; what bounds our rows in `bench.bounds`.
 """
 
 import argparse
 import json
-import statistics
+import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from rich.console import Console
-from rich.table import Table
 
-from bench import reference
+from bench import bounds, measure
+from bench.child import ROOT
 from bench.fleet import Fleet
-from bench.graphs import BATCHES, MODELS
-from bench.processes import cpu_seconds, peak_mb
+from bench.graphs import MODELS
+from bench.rows import SYSTEMS, Case, Row, cases, in_order
+from bench.spu import PROTOCOLS, Spu, missing
 from bench.stock import Stock
-from mpc_infer.graph import Graph
+from bench.table import show_bounds, show_rows
+from mpc_infer.engine import get_engine
+from mpc_infer.errors import ModelRefused
 
-ENGINES = ("masked", "crypten")
-CRYPTEN_MODELS = ("logreg", "mlp")
-"""What our CrypTen back end computes."""
-
-Row = dict[str, Any]
-
-
-def sample(graph: Graph, batch: int) -> Any:
-    """An input with values near one."""
-    return np.random.default_rng(batch).normal(size=graph.inputs[0].with_batch(batch))
+Measured = Callable[[Case], Row | None]
+SERVICE = "service"
+SERVICE_SECONDS = 1800.0
 
 
-def ours(fleet: Fleet, name: str, graph: Graph, weights: Row, batch: int, repeat: int) -> Row:
-    """One model on our engine."""
-    x = sample(graph, batch)
-    fleet.load(graph, weights)
-    fleet.infer(graph, {"x": x})
-    pids = [*fleet.party_pids, fleet.dealer_pid]
-    before, dealer_before = cpu_seconds(pids), cpu_seconds([fleet.dealer_pid])
-    online, sessions, prepared, outputs = [], [], [], {}
-    for _ in range(repeat):
-        prepared.append(fleet.prepare(graph, batch))
-        inference = fleet.infer(graph, {"x": x}, prepared[-1])
-        online.append(inference.results[0].evaluated_ms)
-        sessions.append(inference.results[0].online_ms)
-        outputs = inference.outputs
-    spent, dealt = cpu_seconds(pids) - before, cpu_seconds([fleet.dealer_pid]) - dealer_before
-    exact = plaintext(graph, weights, x)
-    result = inference.results[0]
-    return {
-        **key(name, batch, fleet.size, f"mpc-infer/{fleet.engine}"),
-        "online_ms": round(statistics.median(online), 3),
-        "session_ms": round(statistics.median(sessions), 3),
-        "offline_ms": round(statistics.median(each.offline_ms for each in prepared), 2),
-        "dealer_ms": round(1000 * dealt / repeat, 2),
-        "cpu_s": round(spent / repeat, 4),
-        "rounds": result.rounds,
-        "bytes": result.bytes_sent,
-        "material_bytes": prepared[-1].material_bytes,
-        "peak_mb": round(peak_mb(pids)),
-        "max_abs_error": float(np.abs(next(iter(outputs.values())) - exact).max()),
-    }
+class Benchmark:
+    """All measurements of one run.
 
+    Args:
+        systems: of `SYSTEMS`.
+        sizes: numbers of parties.
+        seconds: for the evaluations of each row.
+        console: for progress.
 
-def stock(peer: Stock, parties: int, name: str, graph: Graph, weights: Row, batch: int, repeat: int, at: Path) -> Row:
-    """One model on stock CrypTen."""
-    np.savez(at / "tensors.npz", **{**weights, "x": sample(graph, batch)})
-    description = json.loads(graph.to_bytes())
-    peer.measure_graph(description, at / "tensors.npz", 1)
-    before = cpu_seconds(peer.pids)
-    answer = peer.measure_graph(description, at / "tensors.npz", repeat)
-    return {
-        **key(name, batch, parties, "crypten"),
-        "online_ms": round(statistics.median(answer["ms"]), 2),
-        "session_ms": 0.0,
-        "offline_ms": 0.0,
-        "dealer_ms": 0.0,
-        "cpu_s": round((cpu_seconds(peer.pids) - before) / repeat, 4),
-        "rounds": answer["rounds"],
-        "bytes": answer["bytes"],
-        "material_bytes": 0,
-        "peak_mb": round(peak_mb(peer.pids)),
-        "max_abs_error": answer["error"],
-    }
+    Attributes:
+        rows, bounds: what was found.
+        skipped: what was not measured, and why.
+    """
 
+    def __init__(self, systems: Sequence[str], sizes: Sequence[int], seconds: float, console: Console) -> None:
+        self._systems, self._sizes, self._seconds, self._console = systems, sizes, seconds, console
+        self.rows: list[Row] = []
+        self.bounds: list[Row] = []
+        self.skipped: list[dict[str, str]] = []
+        self.machine = bounds.machine()
 
-def key(name: str, batch: int, parties: int, system: str) -> Row:
-    """What a row is about."""
-    return {"model": name, "batch": batch, "parties": parties, "system": system}
+    def run(self, names: Sequence[str]) -> None:
+        """Measure some models."""
+        reason = missing() if set(self._systems) & set(PROTOCOLS) else ""
+        if reason:
+            self._skip("SPU", reason)
+            self._systems = [system for system in self._systems if system not in PROTOCOLS]
+        for system, parties in self._places():
+            left = cases(names)
+            while left:
+                try:
+                    self._measure(system, parties, left)
+                except (EOFError, TimeoutError) as error:  # a peer that cannot do one goes on with the next, anew
+                    self._skip(f"{system}, {parties} parties, {left[0].model}, {left[0].batch} rows", str(error))
+                    del left[0]
+        self.rows = in_order(self.rows)
 
+    def _places(self) -> Iterator[tuple[str, int]]:
+        for system in self._systems:
+            if system == "torch":
+                yield system, 1
+                continue
+            for parties in self._sizes:
+                if system not in PROTOCOLS or parties in PROTOCOLS[system][1]:
+                    yield system, parties
 
-def plaintext(graph: Graph, weights: Row, x: Any) -> Any:
-    """The same in float64."""
-    values = {name: torch.tensor(value) for name, value in {**weights, "x": x}.items()}
-    return reference.evaluate(json.loads(graph.to_bytes()), values).numpy()
+    def _measure(self, system: str, parties: int, left: list[Case]) -> None:
+        """Measure cases and take them off the list."""
+        with tempfile.TemporaryDirectory() as path, ExitStack() as processes:
+            measured = self._start(system, parties, Path(path), processes)
+            while left:
+                self._console.print(f"{system}, {parties} parties: {left[0].model}, {left[0].batch} rows", style="dim")
+                row = measured(left[0])
+                if row is not None:
+                    self.rows.append(row)
+                del left[0]
 
+    def _start(self, system: str, parties: int, directory: Path, processes: ExitStack) -> Measured:
+        """Start a system; what measures a case on it."""
+        if system == "torch":
+            return lambda case: measure.plaintext(case, self._seconds)
+        if system == "crypten":
+            peer = processes.enter_context(Stock(parties, directory, counts=True, provider="TFP"))
+            return lambda case: measure.stock(peer, parties, case, self._seconds, directory)
+        if system in PROTOCOLS:
+            spu = processes.enter_context(Spu(system, parties, directory))
+            return lambda case: measure.spu(spu, system, parties, case, self._seconds, directory)
+        fleet = processes.enter_context(Fleet(parties, engine=system.partition("/")[2]))
+        return lambda case: self._on_ours(fleet, case)
 
-def torch_row(name: str, graph: Graph, weights: Row, batch: int) -> Row:
-    """Plaintext torch in float32 on one thread."""
-    values = {key: torch.tensor(value, dtype=torch.float32) for key, value in weights.items()}
-    values["x"] = torch.tensor(sample(graph, batch), dtype=torch.float32)
-    description, times = json.loads(graph.to_bytes()), []
-    with torch.no_grad():
-        for _ in range(20):
-            began = time.perf_counter()
-            reference.evaluate(description, values)
-            times.append(1000 * (time.perf_counter() - began))
-    empty = dict.fromkeys(("session_ms", "offline_ms", "dealer_ms", "rounds", "bytes", "material_bytes", "peak_mb"), 0)
-    spent = statistics.median(times)
-    return {**key(name, batch, 1, "torch"), "online_ms": round(spent, 3), "cpu_s": round(spent / 1000, 5), **empty}
+    def _on_ours(self, fleet: Fleet, case: Case) -> Row | None:
+        try:
+            get_engine(fleet.engine).plan(case.graph, case.batch, fleet.size)
+        except ModelRefused:
+            return None  # CrypTen's operators are fewer
+        row, session_ms = measure.ours(fleet, case, self._seconds)
+        if fleet.engine == "masked":
+            self.bounds.append(bounds.bound(case, row, session_ms, self.machine))
+        return row
 
+    def _skip(self, what: str, reason: str) -> None:
+        self.skipped.append({"what": what, "reason": reason})
+        self._console.print(f"SKIPPED {what}: {reason}", style="bold red")
 
-def measure(names: list[str], sizes: list[int], repeat: int, console: Console) -> list[Row]:
-    """All rows."""
-    rows: list[Row] = []
-    made = {name: MODELS[name]() for name in names}
-    with tempfile.TemporaryDirectory() as directory:
-        for parties in sizes:
-            with Stock(parties, Path(directory), counts=True) as peer, Fleet(parties, engine="masked") as fleet:
-                for name, (graph, weights) in made.items():
-                    for batch in BATCHES[name]:
-                        console.print(f"{name}, {batch} rows, {parties} parties")
-                        rows.append(ours(fleet, name, graph, weights, batch, 4 * repeat))
-                        fleet_rows = Path(directory)
-                        rows.append(stock(peer, parties, name, graph, weights, batch, repeat, fleet_rows))
-        for name, (graph, weights) in made.items():
-            rows += [torch_row(name, graph, weights, batch) for batch in BATCHES[name]]
-    return rows
-
-
-def show(rows: list[Row], console: Console) -> None:
-    """The table, with how many times faster than stock CrypTen each of our rows is."""
-    table = Table(title="One evaluation, medians; bytes are those that one party sends")
-    columns = list(rows[0])
-    for column in [*columns, "faster"]:
-        table.add_column(column.replace("_", " "), justify="left" if column in ("model", "system") else "right")
-    for row in rows:
-        table.add_row(*(f"{row.get(column, '')}" for column in columns), _faster(row, rows))
-    console.print(table)
-
-
-def _faster(row: Row, rows: list[Row]) -> str:
-    same = ("model", "batch", "parties")
-    for other in rows:
-        if other["system"] == "crypten" and all(other[part] == row[part] for part in same):
-            return f"{other['online_ms'] / row['online_ms']:.1f}x"
-    return ""
+    def service(self) -> dict[str, Any] | None:
+        """What `bench.service` finds, run as a process of its own."""
+        self._console.print("the service", style="dim")
+        command = [sys.executable, "-m", "bench.service", "--json"]
+        # Its exit status says whether its own limit holds; its figures are wanted either way.
+        done = subprocess.run(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=SERVICE_SECONDS, check=False
+        )
+        if not done.stdout.strip():
+            self._skip(SERVICE, f"it ended with status {done.returncode} and said nothing; its errors are above")
+            return None
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
 
 
 def main() -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout, the table on stderr")
-    parser.add_argument("--only", default=",".join(MODELS), help="models, with commas")
-    parser.add_argument("--parties", type=int, nargs="+", default=[2, 3])
-    parser.add_argument(
-        "--repeat", type=int, default=5, help="evaluations of stock CrypTen; four times as many of ours"
-    )
-    arguments = parser.parse_args()
+    arguments = _arguments()
     torch.set_num_threads(1)
-    rows = measure(arguments.only.split(","), arguments.parties, arguments.repeat, Console(stderr=True))
-    show(rows, Console(stderr=arguments.json))
+    console = Console(stderr=True)
+    names = arguments.only.split(",")
+    run = Benchmark(arguments.systems, arguments.parties, arguments.seconds, console)
+    run.run([name for name in names if name != SERVICE])
+    found = {
+        "rows": run.rows,
+        "service": run.service() if SERVICE in names else None,
+        "bounds": run.bounds,
+        "machine": run.machine,
+        "skipped": run.skipped,
+    }
+    tables = Console(stderr=arguments.json)
+    show_rows(run.rows, tables)
+    show_bounds(run.bounds, tables)
     if arguments.json:
-        print(json.dumps({"rows": rows}))
+        print(json.dumps(found))
     return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout, everything else on stderr")
+    parser.add_argument("--only", default="", help="models, and service, with commas; everything if empty")
+    parser.add_argument("--parties", type=int, nargs="+", default=[2, 3])
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS), metavar="SYSTEM")
+    parser.add_argument("--seconds", type=float, default=4.0, help="for the evaluations of each row")
+    arguments = parser.parse_args()
+    arguments.only = arguments.only or ",".join([*MODELS, SERVICE])
+    unknown = set(arguments.only.split(",")) - {*MODELS, SERVICE}
+    if unknown:
+        parser.error(f"no such model: {', '.join(sorted(unknown))}; there are {', '.join([*MODELS, SERVICE])}")
+    return arguments
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""``python -m bench.stock_worker RANK PARTIES RENDEZVOUS_FILE``: a process of stock CrypTen, started by `bench.stock`.
+"""``python -m bench.stock_worker RANK PARTIES RENDEZVOUS_FILE ADDRESS``: a process of stock CrypTen, started by
+`bench.stock`. It listens on the interface that has the address; with an empty one, where gloo likes.
 
 Takes lines of JSON on stdin, answers with lines of JSON; ends when stdin does. Nothing of ours is imported here, since
 our engine replaces parts of CrypTen for good.
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from bench import reference, stock_graph
+from bench.interfaces import interface_with
 
 
 def _import_crypten() -> Any:
@@ -29,14 +31,16 @@ def main() -> None:
     """Serve as a party, or, past the last one's rank, as the trusted third party."""
     import torch
 
-    rank, parties, rendezvous = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    rank, parties, rendezvous, address = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
+    if address:
+        os.environ["GLOO_SOCKET_IFNAME"] = interface_with(address)
     torch.set_num_threads(1)
     os.environ.update(
         DISTRIBUTED_BACKEND="gloo", RENDEZVOUS=f"file://{rendezvous}", WORLD_SIZE=str(parties), RANK=str(rank)
     )
     crypten = _import_crypten()
-    crypten.cfg.mpc.provider = "TTP"
-    crypten.cfg.communicator.verbose = os.environ.get("STOCK_COUNTS", "") != ""
+    crypten.cfg.mpc.provider = os.environ["STOCK_PROVIDER"]
+    crypten.cfg.communicator.verbose = os.environ["STOCK_COUNTS"] != ""
     if rank == parties:
         crypten.mpc.provider.TTPServer()
         return

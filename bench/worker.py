@@ -44,7 +44,7 @@ class PartyWorker:
 
     Attributes:
         link, door, engine: to the other parties, to the dealer, and the back end.
-        materials: by id. They stay after use, so that tests can see that a second use is refused.
+        materials: by id. They stay after use until dropped, so that tests can see that a second use is refused.
         models: graph and what the engine made of the share of the weights, by the graph's digest.
     """
 
@@ -58,7 +58,7 @@ class PartyWorker:
         self.models: dict[bytes, tuple[Graph, Model]] = {}
         self._files: dict[str, ModuleType] = {}
         self._handlers: Mapping[str, Callable[[Message], Message]] = MappingProxyType(
-            {"load": self._load, "prepare": self._prepare, "run": self._run, "do": self._do}
+            {"load": self._load, "prepare": self._prepare, "run": self._run, "drop": self._drop, "do": self._do}
         )
 
     def answer(self, request: Message) -> Message:
@@ -109,6 +109,10 @@ class PartyWorker:
         )
         result = run_session(self.link, self.engine, graph, weights, inputs, material, spec, _deadline(request))
         return result_message(result)
+
+    def _drop(self, request: Message) -> Message:
+        self.materials.pop(request.blob("material"), None)
+        return Message("dropped")
 
     def _do(self, request: Message) -> Message:
         """Call ``function(self, **arguments)`` of a file of the repository: tests misbehave this way."""
