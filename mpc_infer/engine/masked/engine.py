@@ -27,7 +27,7 @@ MAX_PROGRAMS = 64
 
 
 class MaskedEngine:
-    """The engine for the preprocessing model; see engine/masked and docs/protocol.md.
+    """The engine for the preprocessing model; see docs/engine.md.
 
     Args:
         lean_from: comparisons of at least this many elements at once take a round more and a seventh of the material.

@@ -52,7 +52,7 @@ DOMAINS: Mapping[str, Domain] = {
     "Softplus": Domain(-15.5, -1, 6, above_x=True),
     "Exp": Domain(-20.0, -2, 7),
 }
-"""Operators that are one spline and two comparisons. Errors over the whole range: docs/protocol.md."""
+"""Operators that are one spline and two comparisons. Errors over the whole range: docs/engine.md."""
 
 NEGATIVE_EXP = Domain(-15.5, -2, 6, bounded=True)
 """exp of what is not positive."""

@@ -1,0 +1,50 @@
+"""docs/engine.md says of every operator what it costs and how far off it is: both are what is measured."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.protocol.masked_costs import operators, run, table
+from tests.protocol.masked_curves import CURVES, errors
+from tests.protocol.test_masked_operators import FAT, LEAN
+
+PAGE = (Path(__file__).parents[2] / "docs" / "engine.md").read_text("utf-8")
+EXACT = {"Add", "Sub", "Relu", "Abs", "Clip", "Max", "Min", "MaxPool 2×2", "ArgMax of 64"}
+ONE_TRUNCATION = {"Linear", "Conv", "MatMul", "Mul", "Mul by a weight", "LeakyRelu", "AveragePool 2×2"}
+BOUNDS = dict(re.findall(r"^\| `(\w+)` \|(?: [^|]+ \|){4} ([\d.]+) \|$", PAGE, re.MULTILINE))
+OPERATORS = [pytest.param(*each, id=each[0]) for each in operators()]
+
+
+def test_the_costs_are_those_of_the_page():
+    for row in table():
+        assert row in PAGE
+
+
+@pytest.mark.parametrize("parties", [2, 3, 4])
+@pytest.mark.parametrize(("name", "graph", "weights"), OPERATORS)
+def test_every_operator_costs_what_it_declares(name, graph, weights, parties):
+    # `evaluate` compares rounds, bytes, material and corrections with the plan.
+    for lean_from in (FAT, LEAN):
+        worst = run(graph, weights, parties, lean_from).worst()
+        assert worst <= (0 if name in EXACT else 1 if name in ONE_TRUNCATION else 16)
+
+
+def test_five_parties():
+    for name, graph, weights in operators():
+        worst = run(graph, weights, 5, LEAN).worst()
+        assert worst <= (0 if name in EXACT else 1 if name in ONE_TRUNCATION else 16)
+
+
+def test_every_curve_has_a_bound():
+    assert {curve.op for curve in CURVES} == BOUNDS.keys()
+
+
+@pytest.mark.parametrize("curve", CURVES, ids=[curve.op for curve in CURVES])
+def test_no_error_is_larger_than_the_page_says(curve):
+    # Every 97th number; `python -m tests.protocol.masked_curves` takes them all.
+    found = errors(curve, 97)
+    assert found.max() <= float(BOUNDS[curve.op])
+    assert found.mean() <= float(BOUNDS[curve.op]) / 4
+    assert np.isfinite(found).all()
