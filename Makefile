@@ -63,9 +63,17 @@ fmt: $(DEV_STAMP)  ## format and sort imports
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(DEV_STAMP)  ## side by side with stock CrypTen on this machine; what a request costs around the computation
-	$(BIN)/python -m bench.overhead $(ARGS)
-	$(BIN)/python -m bench.service
+# With JSON=1 nothing but the object is on stdout; ONLY=mlp,lenet picks. SPU, a peer, gets an environment of its own.
+SPU_STAMP := build/spu/.installed
+bench:  ## side by side with CrypTen, SPU and torch; a service under load (JSON=1, ONLY=mlp,lenet,service)
+	@$(MAKE) --no-print-directory $(DEV_STAMP) >&2
+	@$(MAKE) --no-print-directory $(SPU_STAMP) >&2 || echo 'SPU cannot be installed here: the benchmark leaves it out' >&2
+	@$(BIN)/python -m bench.speed $(if $(JSON),--json) $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+$(SPU_STAMP): bench/requirements-spu.txt | $(BIN)/python
+	@rm -rf build/spu && mkdir -p build && $(PYTHON) -m venv build/spu
+	build/spu/bin/python -m pip install --quiet --disable-pip-version-check -r bench/requirements-spu.txt
+	@touch $@
 
 PROTOC = $(BIN)/python -m grpc_tools.protoc -I protos --python_out=$(1) --pyi_out=$(1) --grpc_python_out=$(1) protos/mpc_infer/v1/*.proto
 

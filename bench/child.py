@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from mpc_infer.party.frames import Message, encode, receive_frame
@@ -29,14 +30,15 @@ class Child:
     Args:
         name: for errors.
         module: what to run.
+        prefix: words before the command, of something that becomes it.
     """
 
-    def __init__(self, name: str, module: str) -> None:
+    def __init__(self, name: str, module: str, prefix: Sequence[str] = ()) -> None:
         self.name = name
         self._sock, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", module, str(theirs.fileno()), str(os.getpid())],
+                [*prefix, sys.executable, "-m", module, str(theirs.fileno()), str(os.getpid())],
                 cwd=ROOT,
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,

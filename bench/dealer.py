@@ -16,20 +16,21 @@ START_SECONDS = 60.0
 
 
 class DealerProcess:
-    """One dealer on loopback.
+    """One dealer.
 
     Args:
         authority: signs its certificate.
         directory: for keys, configuration and log; private to the caller.
+        host: that it listens on.
 
     Attributes:
         target: ``host:port``.
         key_id: 32 bytes that pin its sealing key.
     """
 
-    def __init__(self, authority: CertificateAuthority, directory: Path) -> None:
-        self._keystore = admit(authority, directory / "keystore", "dealer", [HOST])
-        self.target = f"{HOST}:{free_ports(1)[0]}"
+    def __init__(self, authority: CertificateAuthority, directory: Path, host: str = HOST) -> None:
+        self._keystore = admit(authority, directory / "keystore", "dealer", [host])
+        self.target = f"{host}:{free_ports(1, host)[0]}"
         self.key_id = self._keystore.sealing_keys.public().key_id
         config = directory / "dealer.toml"
         write_private(config, dumps({"dealer": {"listen": self.target, "keystore": "keystore"}}))

@@ -89,6 +89,8 @@ class Fleet:
         engine: name of the back end.
         step_timeout_s: longest wait for one round of a link.
         max_frame_bytes: of the links.
+        places: for each party words before its command (`ip netns exec NAME`) and the address that it listens on;
+            without them all are on loopback. The dealer is next to the last party, and this process must be, too.
 
     Attributes:
         size: how many parties.
@@ -96,13 +98,21 @@ class Fleet:
     """
 
     def __init__(
-        self, parties: int, *, engine: str = "crypten", step_timeout_s: float = 20.0, max_frame_bytes: int = 1 << 30
+        self,
+        parties: int,
+        *,
+        engine: str = "crypten",
+        step_timeout_s: float = 20.0,
+        max_frame_bytes: int = 1 << 30,
+        places: Sequence[tuple[list[str], str]] = (),
     ) -> None:
         self.size = parties
         self.engine = engine
         self.addresses: tuple[Address, ...] = tuple(Signer.generate().address for _ in range(parties))
         self._authority = CertificateAuthority.create("fleet")
-        self._targets = tuple(f"{HOST}:{port}" for port in free_ports(parties))
+        self._places = places or [([], HOST)] * parties
+        hosts = [host for _, host in self._places]
+        self._targets = tuple(f"{host}:{port}" for host, port in zip(hosts, free_ports(parties), strict=True))
         self._step_s, self._max_frame_bytes = step_timeout_s, max_frame_bytes
         self._children: dict[int, Child] = {}
         self._numbers = [0] * parties
@@ -112,7 +122,7 @@ class Fleet:
     def __enter__(self) -> "Fleet":
         with ExitStack() as ending:
             directory = ending.enter_context(tempfile.TemporaryDirectory())
-            self._dealer = DealerProcess(self._authority, Path(directory))
+            self._dealer = DealerProcess(self._authority, Path(directory), self._places[-1][1])
             ending.callback(self._dealer.stop)
             ending.callback(self._close_children)
             self._dealer.start()
@@ -249,7 +259,7 @@ class Fleet:
     def _launch(self, ranks: Iterable[int]) -> None:
         chosen = list(ranks)
         for rank in chosen:
-            self._children[rank] = Child(f"party {rank}", "bench.worker")
+            self._children[rank] = Child(f"party {rank}", "bench.worker", self._places[rank][0])
             self._children[rank].send(self._setup(rank))
         limit = time.monotonic() + START_SECONDS
         for rank in chosen:
@@ -264,7 +274,7 @@ class Fleet:
     def _setup(self, rank: int) -> Message:
         if self._dealer is None:
             raise Unavailable("the fleet is used outside its context")
-        certificate, key = self._authority.issue(self.addresses[rank], "party", [HOST])
+        certificate, key = self._authority.issue(self.addresses[rank], "party", [self._places[rank][1]])
         setup = LaneSetup(
             number=0,
             rank=rank,
