@@ -63,6 +63,15 @@ def _transpose(node: Node, operands: Sequence[Signed], frac_bits: int) -> Signed
     return np.ascontiguousarray(operands[0].transpose(numbers(node, "perm")))
 
 
+def _slice(node: Node, operands: Sequence[Signed], frac_bits: int) -> Signed:
+    axis, start, stop, step = (numbers(node, key)[0] for key in ("axis", "start", "stop", "step"))
+    return np.ascontiguousarray(operands[0][(slice(None),) * axis + (slice(start, stop, step),)])
+
+
+def _concat(node: Node, operands: Sequence[Signed], frac_bits: int) -> Signed:
+    return np.concatenate(operands, axis=numbers(node, "axis")[0])
+
+
 FUNCTIONS: Mapping[str, Callable[[Node, Sequence[Signed], int], Signed]] = {
     "Relu": _relu,
     "LeakyRelu": _leaky_relu,
@@ -73,6 +82,8 @@ FUNCTIONS: Mapping[str, Callable[[Node, Sequence[Signed], int], Signed]] = {
     "Mul": _multiply,
     "ArgMax": _arg_max,
     "Transpose": _transpose,
+    "Slice": _slice,
+    "Concat": _concat,
     # tanh does not overflow where exp would.
     "Sigmoid": _real(lambda node, x: 0.5 * (1.0 + np.tanh(0.5 * x[0]))),
     "Tanh": _real(lambda node, x: np.tanh(x[0])),

@@ -13,6 +13,9 @@ CONSTANT_BITS = 32
 MAX_CONSTANT = 1 << 15 + CONSTANT_BITS
 UNARY = ("Relu", "Abs", "Sigmoid", "Tanh", "Gelu", "Silu", "Softplus", "Exp", "Reciprocal", "Rsqrt")
 
+MAX_JOINED = 16
+"""Most inputs of a Concat."""
+
 
 class FunctionError(ValueError):
     """A function cannot take these shapes or attributes."""
@@ -68,3 +71,29 @@ def transpose(inputs: Sequence[Shape], attributes: Attributes) -> Shape:
     if not isinstance(perm, tuple) or sorted(perm) != list(range(len(data))) or perm[0] != 0:
         raise FunctionError(f"{perm} is not an order of the axes of {data} that keeps the batch first")
     return tuple(data[axis] for axis in perm)
+
+
+def part(inputs: Sequence[Shape], attributes: Attributes) -> Shape:
+    """``Slice(x)``: every ``step``-th element of an ``axis`` from ``start`` to before ``stop``; not of the batch."""
+    data, axis = inputs[0], _axis(inputs[0], attributes)
+    start, stop, step = (attributes[key] for key in ("start", "stop", "step"))
+    if not (isinstance(start, int) and isinstance(stop, int) and isinstance(step, int)):
+        raise FunctionError("start, stop and step are integers")
+    if not 0 <= start < stop <= (data[axis] or 0) or step < 1:
+        raise FunctionError(f"{start} to {stop} in steps of {step} lies outside of {data}, or is empty")
+    return (*data[:axis], len(range(start, stop, step)), *data[axis + 1 :])
+
+
+def concat(inputs: Sequence[Shape], attributes: Attributes) -> Shape:
+    """``Concat(x, ...)``: up to 16 computed tensors one after the other on an ``axis``; not the batch."""
+    first, axis = inputs[0], _axis(inputs[0], attributes)
+    if any(shape[:axis] + shape[axis + 1 :] != first[:axis] + first[axis + 1 :] for shape in inputs):
+        raise FunctionError(f"{list(inputs)} cannot be joined on axis {axis}")
+    return (*first[:axis], sum(shape[axis] or 0 for shape in inputs), *first[axis + 1 :])
+
+
+def _axis(shape: Shape, attributes: Attributes) -> int:
+    axis = attributes["axis"]
+    if not isinstance(axis, int) or not 1 <= axis < len(shape):
+        raise FunctionError(f"{axis} is not an axis of {shape} beside the batch")
+    return axis

@@ -26,7 +26,8 @@ class Op(StrEnum):
     ``Conv(x, W, b?)``, ``MaxPool(x)``, ``AveragePool(x)``: see :mod:`mpc_infer.graph.spatial`.
     ``Mul``, ``Max``, ``Min`` of (x, y): broadcasting, at least one of them computed.
     ``Relu``, ``Abs``, ``Sigmoid``, ``Tanh``, ``Gelu``, ``Silu``, ``Softplus``, ``Exp``, ``Reciprocal``, ``Rsqrt`` of x.
-    ``LeakyRelu``, ``Clip``, ``Softmax``, ``LayerNorm``, ``ArgMax``, ``Transpose``: :mod:`mpc_infer.graph.functions`.
+    ``LeakyRelu``, ``Clip``, ``Softmax``, ``LayerNorm``, ``ArgMax``, ``Transpose``, ``Slice``, ``Concat``:
+    :mod:`mpc_infer.graph.functions`.
     ``Flatten(x)``: attribute ``axis`` = 1: (batch, everything else).
     ``Reshape(x)``: attribute ``shape`` = (-1, sizes...), where -1 stands for the batch.
     """
@@ -57,6 +58,8 @@ class Op(StrEnum):
     LAYER_NORM = "LayerNorm"
     ARG_MAX = "ArgMax"
     TRANSPOSE = "Transpose"
+    SLICE = "Slice"
+    CONCAT = "Concat"
     FLATTEN = "Flatten"
     RESHAPE = "Reshape"
 

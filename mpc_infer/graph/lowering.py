@@ -1,20 +1,61 @@
 """From ONNX nodes to the graph's operators.
 
-Identity and Constant vanish, Gemm becomes Linear with its factors and transposition folded into the weights, a
-MatMul by a matrix of weights becomes Linear. Weights that nothing reads are never made.
+The file is read as it computes one row: every tensor of it has the shape that it has for a batch of one, so that a
+program may carry the batch on any axis, or merge it with others. In the graph the same elements stand behind the batch
+axis. What depends on constants alone is computed here; weights that nothing reads are never made.
 """
 
-from collections.abc import Callable, Mapping
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mpc_infer.errors import CorruptModel, ModelRefused, UnsupportedOperator
+from mpc_infer.graph.folding import FOLDS, fold
 from mpc_infer.graph.ir import Graph, Node, Op, TensorSpec
-from mpc_infer.graph.raw import AttributeValue, RawModel, RawNode
-from mpc_infer.graph.shapes import Attributes, Shape, ShapeError, output_shape, row_elements
+from mpc_infer.graph.raw import RawModel, RawNode
+from mpc_infer.graph.shapes import Attributes, Shape, ShapeError, output_shape
+from mpc_infer.graph.simplify import simplify
 
 Array = NDArray[np.generic]
+Sizes = tuple[int, ...]
+SEVERAL_OUTPUTS = frozenset({"Split", "ai.onnx.ml.LinearClassifier"})
+MAX_FOLDED = 2**26
+"""Elements of everything that is computed here from constants."""
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A computed tensor of the file.
+
+    Attributes:
+        name: the graph's tensor that holds it, in the shape :func:`placed`.
+        shape: in the file, for one row.
+        rows: which axis counts rows; None when it was merged with another.
+    """
+
+    name: str
+    shape: Sizes
+    rows: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A tensor that is known now. ``label`` names the weight that it may become."""
+
+    label: str
+    array: Array = field(repr=False)
+
+
+Operand = Value | Constant
+
+
+def placed(shape: Sizes) -> Shape:
+    """The shape in the graph: the batch takes the place of a leading 1, or comes before everything."""
+    return (None, *(shape[1:] if shape[:1] == (1,) else shape))
 
 
 def lower(model: RawModel) -> tuple[Graph, dict[str, NDArray[np.float64]]]:
@@ -25,235 +66,225 @@ def lower(model: RawModel) -> tuple[Graph, dict[str, NDArray[np.float64]]]:
         CorruptModel: a weight is not finite, or of integers.
         ModelRefused: an output is an input, a constant, or the same as another output.
     """
-    lowering = _Lowering(model)
+    from mpc_infer.graph.operators import OPERATORS
+
+    lowering = Lowering(model)
     for node in model.nodes:
-        lowering.add(node)
+        try:
+            if not lowering.folded(node):
+                lowering.begin(node)
+                value = OPERATORS[node.op](lowering, node)
+                if value is not None:
+                    lowering.bind(node.outputs[0], value)
+        except ShapeError as error:
+            raise UnsupportedOperator(f"node {node.name!r} ({node.op}): {error}", remedy=error.remedy) from error
     return lowering.finish()
 
 
-class _Lowering:
+class Lowering:
     """The graph as far as it has been made.
 
-    ``_shapes`` knows every computed tensor, ``_constants`` every constant of the file, ``_aliases`` what an Identity
-    renamed.
+    Attributes:
+        model: what is read.
+        constants: every constant of the file and what was computed from them.
+        weights: of the graph.
+        reads: how often each tensor of the file is read.
     """
 
     def __init__(self, model: RawModel) -> None:
-        self._model = model
-        self._shapes: dict[str, Shape] = dict(model.inputs)
-        self._constants: dict[str, Array] = dict(model.constants)
-        self._aliases: dict[str, str] = {}
-        self._weights: dict[str, NDArray[np.float64]] = {}
-        self._nodes: list[Node] = []
+        self.model = model
+        self.constants: dict[str, Array] = dict(model.constants)
+        self.weights: dict[str, NDArray[np.float64]] = {}
+        self.reads = Counter(name for node in model.nodes for name in node.inputs)
+        self.reads.update(model.outputs)
+        self._values = {name: Value(name, shape, 0) for name, shape in model.inputs.items()}
+        self._shapes: dict[str, Shape] = {name: placed(shape) for name, shape in model.inputs.items()}
+        self._nodes: dict[str, Node] = {}
+        self._labels: dict[str, str] = {}
+        self._node = RawNode("", "", (), (), {})
+        self._made = 0
+        self._elements = 0
 
-    def add(self, node: RawNode) -> None:
-        """Lower one node."""
-        try:
-            OPERATORS[node.op](self, node)
-        except ShapeError as error:
-            raise UnsupportedOperator(f"node {node.name!r} ({node.op}): {error}") from error
+    def folded(self, node: RawNode) -> bool:
+        """Compute a node whose inputs are all constants; whether it is one."""
+        inputs = [self.constants.get(name) for name in node.inputs]
+        known = all(array is not None or not name for name, array in zip(node.inputs, inputs, strict=True))
+        if not known or node.op not in FOLDS:
+            return False
+        result = fold(node, inputs)
+        self._elements += result.size
+        if self._elements > MAX_FOLDED:
+            raise ModelRefused(f"what node {node.name!r} and others make of constants is too large")
+        self.constants[node.outputs[0]] = result
+        return True
 
-    def finish(self) -> tuple[Graph, dict[str, NDArray[np.float64]]]:
-        """The graph with the file's names for its outputs."""
-        names = {self.resolve(name): name for name in self._model.outputs}
-        made = {node.outputs[0] for node in self._nodes}
-        if len(names) != len(self._model.outputs) or not names.keys() <= made:
-            raise ModelRefused("an output of the model is an input, a constant, or the same as another output")
-        nodes = tuple(_renamed(node, names) for node in self._nodes)
-        graph = Graph(
-            inputs=tuple(TensorSpec(name, shape) for name, shape in self._model.inputs.items()),
-            outputs=tuple(TensorSpec(names[name], self._shapes[name]) for name in names),
-            weights=tuple(TensorSpec(name, array.shape) for name, array in self._weights.items()),
-            nodes=nodes,
-        )
-        return graph, self._weights
+    def begin(self, node: RawNode) -> None:
+        """Nodes that are emitted from now on belong to this one."""
+        if node.op not in SEVERAL_OUTPUTS and any(self.reads[name] for name in node.outputs[1:] if name):
+            raise ShapeError("only its first output can be used")
+        self._node, self._made = node, 0
 
-    def resolve(self, name: str) -> str:
-        """The tensor behind a name."""
-        return self._aliases.get(name, name)
+    def operand(self, name: str) -> Operand:
+        """A tensor of the file."""
+        if name in self.constants:
+            return Constant(self._labels.get(name, name), self.constants[name])
+        return self.value(name)
 
-    def constant(self, name: str) -> Array | None:
-        """A constant's value, or None for a computed tensor."""
-        return self._constants.get(self.resolve(name))
-
-    def shape(self, name: str) -> Shape:
-        """A computed tensor's shape.
+    def value(self, name: str) -> Value:
+        """A computed tensor of the file.
 
         Raises:
             ShapeError: it is a constant.
         """
-        name = self.resolve(name)
-        if name in self._constants:
+        if name in self.constants:
             raise ShapeError(f"{name!r} is a constant; it works on weights only, fold it before exporting")
-        if name not in self._shapes:
+        if name not in self._values:
             raise CorruptModel(f"nothing defines the tensor {name!r}")
-        return self._shapes[name]
+        return self._values[name]
 
-    def weight(self, name: str, values: Array, use: str = "") -> str:
+    def constant(self, name: str) -> Array | None:
+        """A constant's value, or None for a computed or missing tensor."""
+        return self.constants.get(name)
+
+    def known(self, name: str, what: str) -> Array:
+        """A constant's value.
+
+        Raises:
+            ShapeError: the tensor is computed.
+        """
+        if name not in self.constants:
+            raise ShapeError(f"its {what} must be a constant")
+        return self.constants[name]
+
+    def maker(self, value: Value) -> Node | None:
+        """The graph's node that makes a value; None for an input."""
+        return self._nodes.get(value.name)
+
+    def define(self, name: str, values: Array) -> None:
+        """Add a constant."""
+        self.constants[name] = values
+
+    def rename(self, new: str, old: str) -> None:
+        """Give a constant or value another name in the file."""
+        found = self.operand(old)
+        if isinstance(found, Constant):
+            self.constants[new], self._labels[new] = found.array, found.label
+        else:
+            self._values[new] = found
+
+    def weight(self, constant: Constant, use: str = "") -> str:
         """Make a weight of a constant, once for each way it is used; returns the weight's name."""
-        source = self.resolve(name)
+        values, source = constant.array, constant.label
         if not np.issubdtype(values.dtype, np.floating):
             raise CorruptModel(f"weight {source!r} is of integers")
         if values.size == 0 or not np.isfinite(values).all():
-            raise CorruptModel(f"weight {source!r} is empty, or holds NaN or infinity")
+            raise CorruptModel(
+                f"weight {source!r} is empty, or holds NaN or infinity", remedy="put large finite numbers into masks"
+            )
         array = np.ascontiguousarray(values, dtype=np.float64).reshape(values.shape or (1,))
         label = f"{source}:{use}" if use else source
-        known = self._weights.setdefault(label, array)
-        return label if known is array or np.array_equal(known, array) else self._distinct(label, array)
-
-    def _distinct(self, label: str, array: NDArray[np.float64]) -> str:
-        unused = next(name for number in range(2, 10**6) if (name := f"{label}:{number}") not in self._weights)
-        self._weights[unused] = array
+        known = self.weights.setdefault(label, array)
+        if known is array or (known.shape == array.shape and np.array_equal(known, array)):
+            return label
+        unused = next(name for number in range(2, 10**6) if (name := f"{label}:{number}") not in self.weights)
+        self.weights[unused] = array
         return unused
 
-    def emit(self, node: RawNode, op: Op, inputs: tuple[str, ...], attributes: Attributes) -> None:
-        """Append a node of the graph that makes the ONNX node's output."""
-        names = tuple(self.resolve(name) for name in inputs)
-        shapes = [self._weights[name].shape if name in self._weights else self.shape(name) for name in names]
-        output = node.outputs[0]
-        if output in self._weights or output in self._shapes:
-            raise CorruptModel(f"node {node.name!r} defines {output!r} a second time")
-        self._shapes[output] = output_shape(op, shapes, attributes)
-        self._nodes.append(Node(node.name, op.value, names, (output,), attributes))
+    def emit(self, op: Op, inputs: tuple[str, ...], attributes: Attributes | None = None) -> str:
+        """Append a node of the graph; returns the tensor that it makes."""
+        shapes = [self.weights[name].shape if name in self.weights else self._shapes[name] for name in inputs]
+        name = f"{self._node.outputs[0]}:{self._made}"
+        while name in self._shapes or name in self.weights:
+            self._made += 1
+            name = f"{self._node.outputs[0]}:{self._made}"
+        self._made += 1
+        self._shapes[name] = output_shape(op, shapes, attributes or {})
+        self._nodes[name] = Node(self._node.name, op.value, inputs, (name,), attributes or {})
+        return name
 
-    def operand(self, name: str) -> str:
-        """A tensor of either kind, as an input of a node; a constant becomes a weight."""
-        values = self.constant(name)
-        return name if values is None else self.weight(name, values)
+    def reshape(self, name: str, shape: Shape) -> str:
+        """The same elements of a tensor of the graph in another shape."""
+        if self._shapes[name] == shape:
+            return name
+        maker = self._nodes.get(name)
+        if maker is not None and maker.op == Op.RESHAPE:
+            return self.reshape(maker.inputs[0], shape)
+        return self.emit(Op.RESHAPE, (name,), {"shape": (-1, *(size or -1 for size in shape[1:]))})
 
-    def identity(self, node: RawNode) -> None:
-        """Another name for the same tensor."""
-        self._aliases[node.outputs[0]] = self.resolve(node.inputs[0])
+    def full(self, value: Value, rank: int = 0) -> str:
+        """A tensor of the graph with all axes of a value behind the batch, and axes of 1 before them up to a rank."""
+        more = max(rank - len(value.shape), 0)
+        return self.reshape(value.name, (None, *([1] * more), *value.shape))
 
-    def define(self, node: RawNode) -> None:
-        """A constant written as a node."""
-        values = [_constant_value(node, key, value) for key, value in node.attributes.items()]
-        self._constants[node.outputs[0]] = values[0]
+    def settle(self, name: str, shape: Sizes, rows: int | None) -> Value:
+        """A value whose elements a tensor of the graph holds, in whichever shape."""
+        return Value(self.reshape(name, placed(shape)), shape, rows)
 
-    def gemm(self, node: RawNode) -> None:
-        """alpha · A · B(ᵀ) + beta · C, with B and C constant, as Linear."""
-        data, weight = node.inputs[:2]
-        bias = node.inputs[2] if len(node.inputs) > 2 else ""
-        values = self.constant(weight)
-        if _integer(node, "transA", 0) or values is None or len(self.shape(data)) != 2:
-            raise ShapeError("only rows times a constant matrix can be computed here (transA = 0, B constant)")
-        transposed, alpha = _integer(node, "transB", 0), _number(node, "alpha", 1.0)
-        use = ("T" if transposed else "") + (f"*{alpha}" if alpha != 1.0 else "")
-        name = self.weight(weight, alpha * _float(values.T if transposed else values, weight), use)
-        inputs = (data, name, self._gemm_bias(node, bias, self._weights[name].shape[-1])) if bias else (data, name)
-        self.emit(node, Op.LINEAR, tuple(part for part in inputs if part), {})
+    def along(self, value: Value, axis: int) -> tuple[str, int]:
+        """A tensor of the graph that holds a value, and the place of one of the value's axes there.
 
-    def _gemm_bias(self, node: RawNode, name: str, width: int) -> str:
-        values, beta = self.constant(name), _number(node, "beta", 1.0)
-        if beta == 0.0:
-            return ""
-        if values is None or values.size not in (1, width) or max((*values.shape[:-1], 1)) != 1:
-            raise ShapeError("C must be a constant, the same for every row")
-        use = "" if beta == 1.0 and values.shape == (width,) else f"bias{width}*{beta}"
-        return self.weight(name, np.broadcast_to(beta * _float(values, name).reshape(-1), (width,)), use)
+        Raises:
+            ShapeError: the axis counts rows.
+        """
+        if axis == value.rows:
+            raise ShapeError("it works across rows; every row is evaluated by itself")
+        return (value.name, axis) if value.shape[0] == 1 and axis else (self.full(value), axis + 1)
 
-    def matmul(self, node: RawNode) -> None:
-        """Rows times a constant matrix is Linear, anything else stays MatMul."""
-        left, right = node.inputs
-        values = self.constant(right)
-        linear = values is not None and values.ndim == 2 and self.constant(left) is None
-        self.emit(node, Op.LINEAR if linear else Op.MATMUL, (self.operand(left), self.operand(right)), {})
+    def bind(self, name: str, value: Value) -> None:
+        """Name what an ONNX node makes; the graph's tensor gets the same name where it was made for it."""
+        if name in self._values or name in self.constants:
+            raise CorruptModel(f"node {self._node.name!r} defines {name!r} a second time")
+        last = next(reversed(self._nodes), None)
+        taken = name in self._shapes or name in self.weights
+        if value.name == last and value.name.startswith(f"{self._node.outputs[0]}:") and not taken:
+            node = self._nodes.pop(last)
+            self._nodes[name] = replace(node, outputs=(name,))
+            self._shapes[name] = self._shapes.pop(last)
+            value = replace(value, name=name)
+        self._values[name] = value
 
-    def add_tensors(self, node: RawNode) -> None:
-        """Sum with broadcasting."""
-        left, right = node.inputs
-        self.emit(node, Op.ADD, (self.operand(left), self.operand(right)), {})
+    def finish(self) -> tuple[Graph, dict[str, NDArray[np.float64]]]:
+        """The graph with the file's names for its outputs."""
+        names: dict[str, str] = {}
+        for name in self.model.outputs:
+            value = self._values.get(name)
+            if value is not None and (value.shape[:1] != (1,) or value.rows not in (0, None)):
+                node = next((node.name for node in self.model.nodes if name in node.outputs), name)
+                raise UnsupportedOperator(
+                    f"node {node!r} makes the output {name!r} of {value.shape} for one row, without an axis for rows",
+                    remedy="the first axis of every output must be the batch",
+                )
+            if value is None or value.name in names or value.name not in self._nodes:
+                raise ModelRefused("an output of the model is an input, a constant, or the same as another output")
+            names[value.name] = name
+        nodes, weights = simplify(list(self._nodes.values()), self.weights, frozenset(names))
+        return self._graph(nodes, weights, names), weights
 
-    def relu(self, node: RawNode) -> None:
-        """max(x, 0)."""
-        self.shape(node.inputs[0])
-        self.emit(node, Op.RELU, node.inputs, {})
-
-    def sigmoid(self, node: RawNode) -> None:
-        """1 / (1 + exp(-x))."""
-        self.shape(node.inputs[0])
-        self.emit(node, Op.SIGMOID, node.inputs, {})
-
-    def flatten(self, node: RawNode) -> None:
-        """(batch, everything else)."""
-        rank, axis = len(self.shape(node.inputs[0])), _integer(node, "axis", 1)
-        self.emit(node, Op.FLATTEN, node.inputs, {"axis": axis + rank if axis < 0 else axis})
-
-    def reshape(self, node: RawNode) -> None:
-        """Another shape for each row."""
-        data, target = node.inputs
-        sizes = self.constant(target)
-        if sizes is None or sizes.ndim != 1 or not np.issubdtype(sizes.dtype, np.integer):
-            raise ShapeError("its shape must be a constant list of integers")
-        keep_zero = _integer(node, "allowzero", 0) != 0
-        shape = _resolve(self.shape(data), [int(size) for size in sizes.tolist()], keep_zero, self._model.one_row)
-        self.emit(node, Op.RESHAPE, (data,), {"shape": shape})
+    def _graph(self, nodes: list[Node], weights: Mapping[str, NDArray[np.float64]], names: Mapping[str, str]) -> Graph:
+        return Graph(
+            inputs=tuple(TensorSpec(name, placed(shape)) for name, shape in self.model.inputs.items()),
+            outputs=tuple(TensorSpec(name, self._shapes[made]) for made, name in names.items()),
+            weights=tuple(TensorSpec(name, array.shape) for name, array in weights.items()),
+            nodes=tuple(_renamed(node, names) for node in _distinct(nodes)),
+        )
 
 
-def _resolve(shape: Shape, target: list[int], keep_zero: bool, one_row: bool) -> tuple[int, ...]:
-    """ONNX's target as (-1 for the batch, sizes...): 0 copies an axis, -1 is what is left."""
-    if not target or (keep_zero and 0 in target) or target.count(-1) > 1 or min(target) < -1:
-        raise ShapeError(f"its target {target} is empty or makes an empty tensor")
-    if target[0] not in ((-1, 0, 1) if one_row else (-1, 0)):
-        raise ShapeError(f"its target {target} fixes the number of rows; export with a dynamic batch axis")
-    sizes = [_copied(shape, axis) if size == 0 else size for axis, size in enumerate(target)][1:]
-    if -1 in sizes:
-        rest = -int(np.prod(sizes, dtype=object))
-        sizes[sizes.index(-1)] = max(row_elements(shape) // max(rest, 1), 1)
-    return (-1, *sizes)
-
-
-def _copied(shape: Shape, axis: int) -> int:
-    if axis >= len(shape):
-        raise ShapeError(f"its target copies axis {axis}, which {shape} does not have")
-    return shape[axis] or -1
+def _distinct(nodes: list[Node]) -> list[Node]:
+    """Several nodes that were made for one of the file get numbers; the last one keeps the name."""
+    left = Counter(node.name for node in nodes)
+    result = []
+    for node in nodes:
+        left[node.name] -= 1
+        rest = left[node.name]
+        result.append(replace(node, name=f"{node.name}:{rest}") if rest else node)
+    return result
 
 
 def _renamed(node: Node, names: Mapping[str, str]) -> Node:
     inputs = tuple(names.get(name, name) for name in node.inputs)
-    outputs = tuple(names.get(name, name) for name in node.outputs)
-    return Node(node.name, node.op, inputs, outputs, node.attributes)
+    return replace(node, inputs=inputs, outputs=tuple(names.get(name, name) for name in node.outputs))
 
 
-def _constant_value(node: RawNode, key: str, value: AttributeValue) -> Array:
-    if key == "value" and isinstance(value, np.ndarray):
-        return value
-    if key in ("value_float", "value_floats"):
-        return np.asarray(value, dtype=np.float64)
-    if key in ("value_int", "value_ints"):
-        return np.asarray(value, dtype=np.int64)
-    raise UnsupportedOperator(f"node {node.name!r} (Constant) holds a {key}; only dense numbers can be used")
-
-
-def _float(values: Array, name: str) -> NDArray[np.float64]:
-    if not np.issubdtype(values.dtype, np.floating):
-        raise CorruptModel(f"weight {name!r} is of integers")
-    return values.astype(np.float64)
-
-
-def _integer(node: RawNode, key: str, default: int) -> int:
-    value = node.attributes.get(key, default)
-    if not isinstance(value, int):
-        raise CorruptModel(f"attribute {key!r} of node {node.name!r} is not an integer")
-    return value
-
-
-def _number(node: RawNode, key: str, default: float) -> float:
-    value = node.attributes.get(key, default)
-    if not isinstance(value, int | float):
-        raise CorruptModel(f"attribute {key!r} of node {node.name!r} is not a number")
-    return float(value)
-
-
-OPERATORS: Mapping[str, Callable[[_Lowering, RawNode], None]] = {
-    "Gemm": _Lowering.gemm,
-    "MatMul": _Lowering.matmul,
-    "Add": _Lowering.add_tensors,
-    "Relu": _Lowering.relu,
-    "Sigmoid": _Lowering.sigmoid,
-    "Flatten": _Lowering.flatten,
-    "Reshape": _Lowering.reshape,
-    "Identity": _Lowering.identity,
-    "Constant": _Lowering.define,
-}
-"""ONNX operator: how it is lowered."""
+def elements(shape: Sizes) -> int:
+    """How many elements a shape has."""
+    return math.prod(shape)

@@ -4,7 +4,7 @@ Order of work: size, parse, no external data, only known operators, ONNX's own c
 lowering to the graph (:mod:`mpc_infer.graph.lowering`). A file comes from outside: everything in it is judged.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpc_infer.errors import CorruptModel, ModelRefused, UnsupportedOperator
+from mpc_infer.graph.folding import FOLDS, INTEGER_TYPES
 from mpc_infer.graph.ir import MAX_NODES, Graph
-from mpc_infer.graph.lowering import OPERATORS, lower
+from mpc_infer.graph.lower_ml import LABELS, ML, NAMING, SCORES
+from mpc_infer.graph.lowering import lower
+from mpc_infer.graph.operators import OPERATORS
+from mpc_infer.graph.patterns import with_gelu
 from mpc_infer.graph.raw import AttributeValue, RawModel, RawNode
-from mpc_infer.graph.shapes import Shape
 
 MAX_ONNX_BYTES = 512 * 2**20
+REMEDIES: Mapping[str, str] = {
+    "LogSoftmax": "export the scores before it; the client can take the softmax",
+    "Erf": "it is supported only inside a GELU",
+    f"{ML}Normalizer": "normalise the rows at the client",
+}
+"""What to do instead of some operators."""
+INTEGERS = INTEGER_TYPES
+"""ONNX's numbers of integer types and of truth values."""
 MIN_OPSET = 9
 """Before opset 9 Add, Gemm and Flatten had other rules."""
 
@@ -32,10 +43,11 @@ class ImportedModel:
 
 
 def import_onnx(source: bytes | Path, *, max_bytes: int = MAX_ONNX_BYTES) -> ImportedModel:
-    """Read an ONNX model whose operators are Gemm, MatMul, Add, Relu, Sigmoid, Flatten, Reshape, Identity, Constant.
+    """Read an ONNX model of the operators in :data:`mpc_infer.graph.operators.OPERATORS`.
 
-    The first axis of every input is the batch: symbolic, or 1, which then stands for any number of rows, since every
-    operator works row by row. Weights may be float16, bfloat16, float32 or float64.
+    The first axis of every input is the batch: symbolic, or 1, which then stands for any number of rows: the model is
+    read as it computes one row, and every row is evaluated so. Weights may be float16, bfloat16, float32 or float64.
+    Labels, names of classes and the last division by a sum of scikit-learn's classifiers are left to the client.
 
     Args:
         source: the file's bytes, or its path.
@@ -51,7 +63,7 @@ def import_onnx(source: bytes | Path, *, max_bytes: int = MAX_ONNX_BYTES) -> Imp
     nodes = _live_nodes(model.graph)
     _check_operators(nodes)
     _check_consistency(data, model)
-    graph, weights = lower(_read(model, nodes))
+    graph, weights = lower(with_gelu(_read(model, nodes)))
     graph.check()
     return ImportedModel(graph, weights)
 
@@ -84,7 +96,7 @@ def _parse(data: bytes) -> Any:
 
 def _check_opset(model: Any) -> None:
     versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
-    if len(versions) != 1:
+    if len(set(versions)) != 1:
         raise CorruptModel("the model does not say which version of ONNX's operators it uses")
     if versions[0] < MIN_OPSET:
         raise ModelRefused(f"operator set {versions[0]} is too old", remedy=f"export with opset {MIN_OPSET} or later")
@@ -116,7 +128,7 @@ def _live_nodes(graph: Any) -> list[tuple[str, Any]]:
     """The nodes that an output depends on, in the file's order, each with a name of its own."""
     maker = {name: index for index, node in enumerate(graph.node) for name in node.output if name}
     live: set[int] = set()
-    pending = [value.name for value in graph.output]
+    pending = _outputs(graph, maker)
     while pending:
         index = maker.get(pending.pop())
         if index is not None and index not in live:
@@ -125,6 +137,34 @@ def _live_nodes(graph: Any) -> list[tuple[str, Any]]:
     if len(live) > MAX_NODES:
         raise ModelRefused(f"the model has {len(live)} nodes, {MAX_NODES} are allowed")
     return _named([(index, graph.node[index]) for index in sorted(live)])
+
+
+def _outputs(graph: Any, maker: Mapping[str, int] | None = None) -> list[str]:
+    """The outputs without labels, unless there are only labels."""
+    if maker is None:
+        maker = {name: index for index, node in enumerate(graph.node) for name in node.output if name}
+    names = [value.name for value in graph.output]
+    return [name for name in names if not _is_label(graph, maker, name)] or names
+
+
+def _is_label(graph: Any, maker: Mapping[str, int], name: str) -> bool:
+    for _ in range(len(NAMING)):
+        if name not in maker:
+            return False
+        node = graph.node[maker[name]]
+        if _operator(node) in LABELS:
+            return True
+        if _operator(node) in SCORES:
+            return bool(name == node.output[0])
+        if _operator(node) not in NAMING or not node.input:
+            return False
+        name = node.input[0]
+    return False
+
+
+def _operator(node: Any) -> str:
+    domain = "" if node.domain == "ai.onnx" else node.domain
+    return f"{domain}.{node.op_type}" if domain else str(node.op_type)
 
 
 def _named(nodes: Iterable[tuple[int, Any]]) -> list[tuple[str, Any]]:
@@ -137,11 +177,11 @@ def _named(nodes: Iterable[tuple[int, Any]]) -> list[tuple[str, Any]]:
 
 def _check_operators(nodes: Iterable[tuple[str, Any]]) -> None:
     for name, node in nodes:
-        if node.domain not in ("", "ai.onnx") or node.op_type not in OPERATORS:
-            operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+        operator = _operator(node)
+        if operator not in OPERATORS and operator not in FOLDS:
             raise UnsupportedOperator(
                 f"node {name!r} is a {operator}, which has no private protocol here",
-                remedy=f"use only {', '.join(OPERATORS)}",
+                remedy=REMEDIES.get(operator, f"use only {', '.join(OPERATORS)}"),
             )
 
 
@@ -167,16 +207,16 @@ def _read(model: Any, nodes: Iterable[tuple[str, Any]]) -> RawModel:
     inputs = [value for value in graph.input if value.name not in initializers]
     return RawModel(
         inputs={value.name: _input_shape(value) for value in inputs},
-        outputs=tuple(value.name for value in graph.output),
+        outputs=tuple(_outputs(graph)),
         constants={name: _array(initializers[name], name) for name in sorted(used)},
         nodes=raw_nodes,
-        one_row=any(value.type.tensor_type.shape.dim[0].HasField("dim_value") for value in inputs),
+        opset=next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")),
     )
 
 
 def _read_node(name: str, node: Any) -> RawNode:
     attributes = {attribute.name: _attribute(name, attribute) for attribute in node.attribute}
-    return RawNode(name, node.op_type, tuple(node.input), tuple(node.output), attributes)
+    return RawNode(name, _operator(node), tuple(node.input), tuple(node.output), attributes)
 
 
 def _attribute(node_name: str, attribute: Any) -> AttributeValue:
@@ -189,6 +229,8 @@ def _attribute(node_name: str, attribute: Any) -> AttributeValue:
         return tuple(attribute.ints) if attribute.type == kinds.INTS else tuple(attribute.floats)
     if attribute.type in (kinds.INT, kinds.FLOAT):
         return int(attribute.i) if attribute.type == kinds.INT else float(attribute.f)
+    if attribute.type == kinds.STRING:
+        return bytes(attribute.s).decode("utf-8", errors="replace")
     return None
 
 
@@ -205,12 +247,13 @@ def _array(tensor: Any, name: str) -> NDArray[np.generic]:
         # A signalling NaN makes numpy warn; weights are checked to be finite when they are used.
         with np.errstate(invalid="ignore"):
             return values.astype(np.float64)
-    if tensor.data_type in (types.INT64, types.INT32):
+    if tensor.data_type in INTEGERS:
         return values.astype(np.int64)
     raise ModelRefused(f"tensor {name!r} is neither of floating numbers nor of integers", remedy="export with floats")
 
 
-def _input_shape(value: Any) -> Shape:
+def _input_shape(value: Any) -> tuple[int, ...]:
+    """The shape for one row."""
     import onnx
 
     types = onnx.TensorProto
@@ -224,7 +267,7 @@ def _input_shape(value: Any) -> Shape:
         raise ModelRefused(
             f"input {value.name!r} is fixed to {dims[0].dim_value} rows", remedy="export with a dynamic batch axis"
         )
-    return (None, *(_fixed_size(value.name, axis, dim) for axis, dim in enumerate(dims) if axis > 0))
+    return (1, *(_fixed_size(value.name, axis, dim) for axis, dim in enumerate(dims) if axis > 0))
 
 
 def _fixed_size(name: str, axis: int, dim: Any) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mpc_infer.graph.shapes import Shape
+from mpc_infer.errors import CorruptModel
 
 AttributeValue = int | float | str | tuple[int, ...] | tuple[float, ...] | NDArray[np.generic] | None
 """None: of a kind that no operator here knows."""
@@ -25,14 +25,75 @@ class RawNode:
 
 @dataclass(frozen=True, slots=True)
 class RawModel:
-    """An ONNX model, dead nodes left out.
+    """An ONNX model, dead nodes left out, as it computes one row.
 
-    ``inputs`` have None on axis 0. ``one_row`` tells that the file fixes the batch to 1, so that a leading 1 in a
-    Reshape means the batch.
+    ``inputs`` have 1 on axis 0. ``opset`` is the version of ai.onnx.
     """
 
-    inputs: Mapping[str, Shape]
+    inputs: Mapping[str, tuple[int, ...]]
     outputs: tuple[str, ...]
     constants: Mapping[str, NDArray[np.generic]] = field(repr=False)
     nodes: tuple[RawNode, ...]
-    one_row: bool
+    opset: int
+
+
+def integer(node: RawNode, key: str, default: int) -> int:
+    """An attribute.
+
+    Raises:
+        CorruptModel: it is of another kind.
+    """
+    value = node.attributes.get(key, default)
+    if not isinstance(value, int):
+        raise CorruptModel(f"attribute {key!r} of node {node.name!r} is not an integer")
+    return value
+
+
+def number(node: RawNode, key: str, default: float) -> float:
+    """An attribute.
+
+    Raises:
+        CorruptModel: it is of another kind.
+    """
+    value = node.attributes.get(key, default)
+    if not isinstance(value, int | float):
+        raise CorruptModel(f"attribute {key!r} of node {node.name!r} is not a number")
+    return float(value)
+
+
+def text(node: RawNode, key: str, default: str) -> str:
+    """An attribute.
+
+    Raises:
+        CorruptModel: it is of another kind.
+    """
+    value = node.attributes.get(key, default)
+    if not isinstance(value, str):
+        raise CorruptModel(f"attribute {key!r} of node {node.name!r} is not a text")
+    return value
+
+
+def integers(node: RawNode, key: str) -> tuple[int, ...] | None:
+    """An attribute, or None where the node does not have it.
+
+    Raises:
+        CorruptModel: it is of another kind.
+    """
+    value = node.attributes.get(key)
+    if value is None and key not in node.attributes:
+        return None
+    if not isinstance(value, tuple) or not all(isinstance(item, int) for item in value):
+        raise CorruptModel(f"attribute {key!r} of node {node.name!r} is not a list of integers")
+    return tuple(int(item) for item in value)
+
+
+def floats(node: RawNode, key: str) -> NDArray[np.float64]:
+    """An attribute, empty where the node does not have it.
+
+    Raises:
+        CorruptModel: it is of another kind.
+    """
+    value = node.attributes.get(key, ())
+    if not isinstance(value, tuple):
+        raise CorruptModel(f"attribute {key!r} of node {node.name!r} is not a list of numbers")
+    return np.asarray(value, dtype=np.float64)

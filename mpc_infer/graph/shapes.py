@@ -9,11 +9,14 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from mpc_infer.graph.functions import (
+    MAX_JOINED,
     UNARY,
     FunctionError,
     arg_max,
+    concat,
     layer_norm,
     over_last_axis,
+    part,
     transpose,
     with_constants,
 )
@@ -28,7 +31,11 @@ MAX_ELEMENTS = 2**28
 
 
 class ShapeError(ValueError):
-    """An operator cannot take these shapes. Callers wrap it with the node's name."""
+    """An operator cannot take these shapes. Callers wrap it with the node's name; ``remedy``: what to do."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
 
 
 def is_computed(shape: Shape) -> bool:
@@ -141,6 +148,8 @@ RULES: Mapping[str, tuple[frozenset[int], frozenset[str], Rule]] = {
     "LayerNorm": (frozenset({3}), frozenset({"epsilon"}), _computed(layer_norm)),
     "ArgMax": (frozenset({1}), frozenset(), _computed(arg_max)),
     "Transpose": (frozenset({1}), frozenset({"perm"}), _computed(transpose)),
+    "Slice": (frozenset({1}), frozenset({"axis", "start", "stop", "step"}), _computed(part)),
+    "Concat": (frozenset(range(2, MAX_JOINED + 1)), frozenset({"axis"}), _computed(concat)),
     "Flatten": (frozenset({1}), frozenset({"axis"}), _flatten),
     "Reshape": (frozenset({1}), frozenset({"shape"}), _reshape),
 }

@@ -201,6 +201,20 @@ def test_views():
     assert evaluate(graph_of(nodes, {"x": (12,)}), {}, {"x": random.normal(size=(2, 12))}).worst() == 0
 
 
+@pytest.mark.parametrize("first", ["Relu", "Add", "Mul"])
+def test_parts_and_joins(first, parties):
+    random = np.random.default_rng(14)
+    nodes = [
+        Node("n", first, ("x",) if first == "Relu" else ("x", "x"), ("a",)),
+        Node("s", "Slice", ("a",), ("b",), {"axis": 2, "start": 1, "stop": 6, "step": 2}),
+        Node("t", "Slice", ("x",), ("c",), {"axis": 2, "start": 0, "stop": 2, "step": 1}),
+        Node("u", "Slice", ("a",), ("d",), {"axis": 2, "start": 3, "stop": 4, "step": 1}),
+        Node("j", "Concat", ("b", "c", "d"), ("y",), {"axis": 2}),
+    ]
+    x = {"x": random.normal(size=(2, 3, 6))}
+    assert evaluate(graph_of(nodes, {"x": (3, 6)}), {}, x, parties).worst() <= 1
+
+
 def test_outputs_in_every_form(parties):
     weights = {"w": np.random.default_rng(11).normal(size=(4, 4))}
     nodes = (

@@ -136,6 +136,23 @@ def transpose(lowering: "Lowering", node: Node) -> Tensor:
     return _viewed(tensor, shape, lambda number: builder.view("permute", (number,), shape, axes))
 
 
+def part(lowering: "Lowering", node: Node) -> Tensor:
+    """Part of an axis."""
+    builder, tensor = lowering.builder, lowering.tensor(node.inputs[0])
+    axis, start, stop, step = (numbers(node, key)[0] for key in ("axis", "start", "stop", "step"))
+    shape = lowering.shapes[node.outputs[0]]
+    return _viewed(tensor, shape, lambda number: builder.part(number, axis, start, stop, step))
+
+
+def concat(lowering: "Lowering", node: Node) -> Tensor:
+    """One after the other on an axis: opened values if all are, else shares."""
+    builder, shape = lowering.builder, lowering.shapes[node.outputs[0]]
+    tensors, axis = [lowering.tensor(name) for name in node.inputs], numbers(node, "axis")[0]
+    if all(0 in tensor.opened for tensor in tensors):
+        return Tensor(shape, opened={0: builder.join([tensor.opened[0] for tensor in tensors], axis)})
+    return Tensor(shape, shares={0: builder.join([builder.share(tensor) for tensor in tensors], axis)})
+
+
 def _viewed(tensor: Tensor, shape: Shape, view: Callable[[int], int]) -> Tensor:
     # An opened value, if there is one, takes the fewest words with it.
     if tensor.opened:
@@ -164,6 +181,8 @@ LINEAR: Mapping[str, Callable[["Lowering", Node], Tensor]] = {
     "MatMul": matmul,
     "Mul": multiply,
     "Transpose": transpose,
+    "Slice": part,
+    "Concat": concat,
     "Flatten": reshape,
     "Reshape": reshape,
 }

@@ -1,0 +1,20 @@
+"""ONNX operators that can be read, and how each is lowered."""
+
+from collections.abc import Callable, Mapping
+
+from mpc_infer.graph.lower_functions import FUNCTIONS
+from mpc_infer.graph.lower_linear import LINEAR
+from mpc_infer.graph.lower_ml import LEARNED
+from mpc_infer.graph.lower_spatial import SPATIAL
+from mpc_infer.graph.lower_views import VIEWS
+from mpc_infer.graph.lowering import Lowering, Value
+from mpc_infer.graph.raw import RawNode
+
+OPERATORS: Mapping[str, Callable[[Lowering, RawNode], Value | None]] = {
+    **LINEAR,
+    **SPATIAL,
+    **FUNCTIONS,
+    **VIEWS,
+    **LEARNED,
+}
+"""By name; those of another domain than ai.onnx with their domain before it."""
