@@ -121,6 +121,10 @@ class TlsPipe:
         try:
             while count < len(window) and self.buffered:
                 read: int = self._tls.read(len(window) - count, window[count:])  # type: ignore[assignment]
+                if not read and not count:
+                    raise EOFError("the peer has said that nothing follows")
+                if not read:
+                    break
                 count += read
         except ssl.SSLWantReadError:
             pass
