@@ -211,6 +211,9 @@ class TlsLink:
             self._wait(pending, limit)
             self._advance(pending)
             pending = [connection for connection in pending if not connection.done]
+            if pending:
+                # Bytes that trickle in hold nobody beyond the session's end.
+                self._check_wait(pending, self._deadline)
 
     def _advance(self, pending: list[Connection]) -> None:
         for connection in pending:
