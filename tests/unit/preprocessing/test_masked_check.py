@@ -21,7 +21,7 @@ from tests.protocol.test_masked_operators import graph_of, window
 SMALL = PlanLimits(
     requests=400, request_words=1 << 15, correction_bytes=1 << 21, live_words=1 << 17, work=1 << 20, parties=3
 )
-FUZZ = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+FUZZ = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 EDGES = [-(2**52), -(2**31), -65, -1, 0, 1, 2, 3, 4, 5, 7, 16, 31, 32, 33, 62, 63, 64, 255, 2**16, 2**20, 2**31, 2**52]
 
 
