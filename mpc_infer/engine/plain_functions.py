@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpc_infer.engine.plain_range import Signed, check_range, largest
-from mpc_infer.engine.plain_spatial import numbers
 from mpc_infer.graph.functions import constant_units
 from mpc_infer.graph.ir import Node
+from mpc_infer.graph.windows import numbers
 from mpc_infer.sharing.fixed import decode, encode
 
 Reals = NDArray[np.float64]

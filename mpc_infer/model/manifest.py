@@ -147,10 +147,20 @@ def _check_numbers(manifest: Manifest) -> None:
         raise CorruptModel("a digest in the manifest does not have 32 bytes")
     if not 1 <= manifest.frac_bits <= MAX_FRAC_BITS:
         raise CorruptModel(f"fractional bits lie between 1 and {MAX_FRAC_BITS}, not {manifest.frac_bits}")
-    if not 1 <= manifest.input_limit <= LIMIT:
-        raise CorruptModel(f"an input limit lies between 1 and {LIMIT}, not {manifest.input_limit}")
+    check_input_limit(manifest.input_limit)
     if not manifest.inputs or not manifest.outputs:
         raise CorruptModel("the manifest lists no input or no output")
+
+
+def check_input_limit(limit: int) -> int:
+    """An input limit.
+
+    Raises:
+        CorruptModel: it is too small or too large.
+    """
+    if not 1 <= limit <= LIMIT:
+        raise CorruptModel(f"an input limit lies between 1 and {LIMIT}, not {limit}")
+    return limit
 
 
 def _read(fields: dict[str, Any]) -> dict[str, Any]:

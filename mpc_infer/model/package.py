@@ -11,7 +11,7 @@ from mpc_infer.graph.ir import Graph
 from mpc_infer.graph.onnx_import import ImportedModel
 from mpc_infer.graph.ranges import check_ranges, widest_input_limit
 from mpc_infer.ids import Address, PartySetId
-from mpc_infer.model.manifest import Manifest
+from mpc_infer.model.manifest import Manifest, check_input_limit
 from mpc_infer.sharing.commitment import fresh_salt, join_opening, model_context, share_commitment
 from mpc_infer.sharing.contexts import sealed_model_context
 from mpc_infer.sharing.fixed import FRAC_BITS, LIMIT, Ring, encode
@@ -94,7 +94,7 @@ def _input_limit(imported: ImportedModel, wanted: int | None) -> int:
     """The limit, with every value in range below it."""
     if wanted is None:
         return widest_input_limit(imported.graph, imported.weights, LIMIT, FRAC_BITS)
-    check_ranges(imported.graph, imported.weights, wanted, FRAC_BITS)
+    check_ranges(imported.graph, imported.weights, check_input_limit(wanted), FRAC_BITS)
     return wanted
 
 

@@ -47,7 +47,7 @@ def test_the_manifest_says_what_was_packaged() -> None:
     manifest = Manifest.from_bytes(made.manifest.to_bytes())
     assert (manifest.name, manifest.version, manifest.owner, manifest.parties) == ("digits", 9, OWNER, 3)
     assert (manifest.inputs, manifest.outputs, manifest.graph_digest) == (GRAPH.inputs, GRAPH.outputs, GRAPH.digest)
-    assert (manifest.frac_bits, manifest.input_limit) == (16, 2**15)
+    assert (manifest.frac_bits, manifest.input_limit) == (16, 2**12)
 
 
 def test_two_packages_share_nothing() -> None:
@@ -143,13 +143,13 @@ def wide(weight: float) -> ImportedModel:
 
 def test_the_input_limit_is_the_owners_or_the_widest_that_fits() -> None:
     assert package(Parties(2), input_limit=50).manifest.input_limit == 50
-    # 8 * 2^12 * 30000 is below 2^30, the double is not.
-    assert package(Parties(2), wide(30_000.0)).manifest.input_limit == 2**12
+    # What is compared stays below 2^16: 8 * 16 * 300 does, the double does not.
+    assert package(Parties(2), wide(300.0)).manifest.input_limit == 16
 
 
 def test_a_model_that_may_leave_the_range_is_refused_with_the_node() -> None:
-    with pytest.raises(ModelRefused, match="'dense'"):
-        package(Parties(2), wide(30_000.0), input_limit=2**13)
+    with pytest.raises(ModelRefused, match="'relu'"):
+        package(Parties(2), wide(300.0), input_limit=32)
 
 
 @pytest.mark.parametrize("limit", [0, -1, 2**15 + 1])
