@@ -1,5 +1,6 @@
 """docs/engine.md says of every operator what it costs and how far off it is: both are what is measured."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -7,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests.protocol.masked_costs import operators, run, table
-from tests.protocol.masked_curves import CURVES, errors
-from tests.protocol.test_masked_operators import FAT, LEAN
+from tests.protocol.masked_curves import CURVES, errors, rows
+from tests.protocol.test_masked_operators import FAT, LEAN, UNIT
 
 PAGE = (Path(__file__).parents[2] / "docs" / "engine.md").read_text("utf-8")
 EXACT = {"Add", "Sub", "Relu", "Abs", "Clip", "Max", "Min", "MaxPool 2×2", "ArgMax of 64"}
@@ -48,3 +49,10 @@ def test_no_error_is_larger_than_the_page_says(curve):
     assert found.max() <= float(BOUNDS[curve.op])
     assert found.mean() <= float(BOUNDS[curve.op]) / 4
     assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("deviation", [0.03, 0.1, 0.3])
+def test_normalising_rows_that_hardly_deviate(deviation):
+    (curve,) = (curve for curve in CURVES if curve.op == "LayerNorm")
+    found = errors(dataclasses.replace(curve, points=rows(64, (deviation,))), 16)
+    assert found.max() * UNIT <= 2.0**-15 / deviation**2 + 8 * UNIT
