@@ -10,7 +10,7 @@ Each class has a stable code (docs/errors.md), which travels in the ``reason`` o
     ├── NotFound
     │   ├── ModelNotFound · JobNotFound · ReceiptNotFound
     ├── Refused
-    │   ├── NotAuthenticated · NotPermitted · BadSignature · ModelInactive · ModelNotOpen
+    │   ├── NotAuthenticated · NotPermitted · BadSignature · ModelInactive · ModelNotOpen · StockFull
     │   ├── DeadlineExpired · NonceReplayed · JobConflict · InvalidRequest
     │   ├── CommitmentMismatch · ModelShareMismatch · SealingFailed
     │   └── PartySetMismatch · RegistryTooOld
@@ -167,6 +167,13 @@ class ModelNotOpen(Refused):
 
     code = "MODEL_NOT_OPEN"
     default_remedy = "call OpenModel on all parties, then send the request again"
+
+
+class StockFull(Refused):
+    """A party holds as much material as its limits allow, and makes no more before some of it is used or dropped."""
+
+    code = "STOCK_FULL"
+    default_remedy = "use or drop some, or raise max_material or max_material_bytes in the party's [limits]"
 
 
 class DeadlineExpired(Refused):

@@ -8,6 +8,7 @@
     party_set = "0x…"                       # 32 bytes, the registry's id
     lanes = ["127.0.0.1:7300"]              # where each lane listens for its peers
     torch_threads = 1                       # per lane; optional
+    material = "party0.material"            # where material lies; by default beside the database
     engine = "masked"                       # or "crypten": the same at all parties of the set; optional
 
     [[peers]]                               # one for every other party
@@ -58,12 +59,18 @@ class PartySection(Section):
     party_set: HexDigest
     lanes: Annotated[tuple[HostPort, ...], Field(min_length=1, max_length=64)]
     torch_threads: Annotated[int, Field(ge=1, le=256)] = 1
+    material: Path | None = None
     engine: Literal["masked", "crypten"] = "masked"
 
     @property
     def party_set_id(self) -> PartySetId:
         """The party set as 32 bytes."""
         return PartySetId(bytes.fromhex(self.party_set.removeprefix("0x")))
+
+    @property
+    def material_directory(self) -> Path:
+        """Where material lies."""
+        return self.material or self.database.with_suffix(".material")
 
     @property
     def opens_models(self) -> bool:
@@ -143,7 +150,9 @@ class PartyLimits(Section):
         session_s: longest that one session or one preparation may take, whatever the deadline says.
         step_s: longest wait for one round among the parties.
         kill_grace_s: after its deadline a lane has this long to answer before it is killed.
-        max_material: batches of material that a lane keeps.
+        max_material: batches of material that a lane has on the disk; more are refused.
+        max_material_bytes: of all lanes together, on the disk; more are refused.
+        ready_batches, ready_bytes: of these, what a lane keeps in memory with the work done that needs no input.
         max_models_per_lane: models that a lane keeps loaded.
         max_waiting: jobs that may wait for one lane.
         keep_answers_s: how long answers are kept for callers that ask again; receipts are remembered for ever.
@@ -155,7 +164,10 @@ class PartyLimits(Section):
     session_s: Annotated[float, Field(gt=0)] = 120.0
     step_s: Annotated[float, Field(gt=0)] = 30.0
     kill_grace_s: Annotated[float, Field(gt=0, le=60)] = 2.0
-    max_material: Annotated[int, Field(gt=0, le=1024)] = 128
+    max_material: Annotated[int, Field(gt=0, le=4096)] = 1024
+    max_material_bytes: Annotated[int, Field(gt=0)] = 8 << 30
+    ready_batches: Annotated[int, Field(gt=0, le=4096)] = 64
+    ready_bytes: Annotated[int, Field(gt=0)] = 512 << 20
     max_models_per_lane: Annotated[int, Field(gt=0, le=256)] = 16
     max_waiting: Annotated[int, Field(gt=0, le=1024)] = 16
     keep_answers_s: Annotated[float, Field(gt=0, le=10 * 365 * 86400)] = 7 * 86400.0
@@ -194,5 +206,6 @@ class PartyConfig(Section):
             ConfigError: it cannot be read or is wrong.
         """
         config = settings_from(cls, read_toml(path), path)
-        paths = {"keystore": path.parent / config.party.keystore, "database": path.parent / config.party.database}
+        names = {name: getattr(config.party, name) for name in ("keystore", "database", "material")}
+        paths = {name: path.parent / value for name, value in names.items() if value is not None}
         return config.model_copy(update={"party": config.party.model_copy(update=paths)})

@@ -18,6 +18,8 @@ from mpc_infer.rpc.status import error_class
 
 MAX_FRAME = 512 << 20
 """Most bytes in one frame: a model share and its graph."""
+MATERIAL_READY = "material-ready"
+"""Kind of the one message that a lane sends unasked: a batch is in memory, with nothing left to do before the input."""
 _LENGTH = struct.Struct("<I")
 
 Scalar = str | int | float | None

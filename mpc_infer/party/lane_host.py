@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 from mpc_infer.errors import DeadlineExpired, InternalError, MpcInferError, SessionAborted, Unavailable
-from mpc_infer.party.frames import Message, encode, raise_error, read_frame
+from mpc_infer.party.frames import MATERIAL_READY, Message, encode, raise_error, read_frame
 from mpc_infer.rpc.background import Background
 from mpc_infer.telemetry import Log
 
@@ -30,7 +30,6 @@ class LaneHost:
         kill_grace_s: seconds past a request's deadline until a lane that does not answer is killed.
         max_waiting: requests that may wait for their turn.
         max_models: models that the worker keeps.
-        max_material: batches of material that the worker keeps.
         background: where the watch over the worker runs.
     """
 
@@ -42,7 +41,6 @@ class LaneHost:
         kill_grace_s: float,
         max_waiting: int,
         max_models: int,
-        max_material: int,
         background: Background | None = None,
     ) -> None:
         self.number = number
@@ -50,7 +48,6 @@ class LaneHost:
         self._grace_s = kill_grace_s
         self._max_waiting = max_waiting
         self._max_models = max_models
-        self._max_material = max_material
         self._turn = asyncio.Lock()
         self._waiting = 0
         self._ready = asyncio.Event()
@@ -61,8 +58,8 @@ class LaneHost:
         self._next_number = 1
         self._models: OrderedDict[bytes, bytes] = OrderedDict()
         """Model hash to the digest of what the worker holds opened; empty: nothing, or the engine opens no models."""
-        self.material: OrderedDict[bytes, tuple[bytes, int]] = OrderedDict()
-        """Material id to the model hash and rows that it was made for: what the worker holds."""
+        self.ready_material: set[bytes] = set()
+        """Ids of the material that the worker has in memory, with nothing left to do before the input is there."""
         self._background = background or Background()
         self._task: asyncio.Task[None] | None = None
 
@@ -149,6 +146,7 @@ class LaneHost:
 
     async def load(self, model_hash: bytes, message: Message, seconds: float) -> None:
         """Give the worker a model; the least recently used one goes when there are too many."""
+        self.ready_material.clear()  # loading and unloading may leave some of it on the disk alone
         answer = await self.ask(message, seconds)
         self._models[model_hash] = answer.blob("digest")
         self._models.move_to_end(model_hash)
@@ -161,12 +159,6 @@ class LaneHost:
         answer = await self.ask(message, seconds)
         self._models[model_hash] = answer.blob("digest")
         return answer
-
-    def keep_material(self, material_id: bytes, made_for: tuple[bytes, int]) -> None:
-        """Note what the worker holds; like the worker, forget the oldest when there is too much."""
-        self.material[material_id] = made_for
-        while len(self.material) > self._max_material:
-            self.material.popitem(last=False)
 
     async def ask(self, message: Message, seconds: float) -> Message:
         """Send a request and wait for its answer. The caller holds the turn.
@@ -261,6 +253,9 @@ class LaneHost:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 message = await read_frame(reader)
+                if message.kind == MATERIAL_READY:
+                    self.ready_material.add(message.blob("material"))
+                    continue
                 answer = self._answers.get(message.number)
                 if answer is not None and not answer.done():
                     answer.set_result(message)
@@ -268,7 +263,7 @@ class LaneHost:
     def _end_life(self) -> None:
         self._kill()
         self._models.clear()
-        self.material.clear()
+        self.ready_material.clear()
         if self._writer is not None:
             self._writer.close()
             self._writer = None

@@ -1,6 +1,7 @@
 """What a lane's worker has to know. It travels over the inherited socket, never in arguments or environment."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from mpc_infer import telemetry
 from mpc_infer.errors import InternalError
@@ -28,7 +29,9 @@ class LaneSetup:
         engine: its name.
         opens_models: whether it wants models opened.
         threads: of torch.
-        max_material: batches of material that are kept.
+        material: directory of the party's material.
+        material_key: 32 bytes, for the files there.
+        ready_batches, ready_bytes: most material that is kept in memory.
         step_s: longest wait for one round.
         log_level, log_json: as the main process has them.
     """
@@ -44,7 +47,10 @@ class LaneSetup:
     engine: str
     opens_models: bool
     threads: int
-    max_material: int
+    material: Path
+    material_key: bytes = field(repr=False)
+    ready_batches: int
+    ready_bytes: int
     step_s: float
     log_level: str
     log_json: bool
@@ -69,7 +75,9 @@ class LaneSetup:
                 "engine": self.engine,
                 "opens_models": int(self.opens_models),
                 "threads": self.threads,
-                "max_material": self.max_material,
+                "material": str(self.material),
+                "ready_batches": self.ready_batches,
+                "ready_bytes": self.ready_bytes,
                 "step_s": self.step_s,
                 "log_level": self.log_level,
                 "log_json": int(self.log_json),
@@ -79,6 +87,7 @@ class LaneSetup:
                 "certificate": credentials.cert_pem,
                 "key": credentials.key_pem,
                 "dealer_key_id": self.dealer_key_id,
+                "material_key": self.material_key,
             },
         )
 
@@ -103,7 +112,10 @@ class LaneSetup:
             engine=message.text("engine"),
             opens_models=bool(message.integer("opens_models")),
             threads=message.integer("threads"),
-            max_material=message.integer("max_material"),
+            material=Path(message.text("material")),
+            material_key=message.blob("material_key"),
+            ready_batches=message.integer("ready_batches"),
+            ready_bytes=message.integer("ready_bytes"),
             step_s=message.real("step_s"),
             log_level=message.text("log_level"),
             log_json=bool(message.integer("log_json")),
@@ -111,7 +123,11 @@ class LaneSetup:
 
 
 def lane_setup(
-    config: PartyConfig, number: int, addresses: tuple[Address, ...], credentials: TlsCredentials
+    config: PartyConfig,
+    number: int,
+    addresses: tuple[Address, ...],
+    credentials: TlsCredentials,
+    material_key: bytes,
 ) -> LaneSetup:
     """What the configuration says about one lane.
 
@@ -120,6 +136,7 @@ def lane_setup(
         number: which lane.
         addresses: all parties' identities, by index.
         credentials: the party's.
+        material_key: see `files_key`.
     """
     targets = {peer.index: peer.lanes[number] for peer in config.peers}
     targets[config.party.index] = config.party.lanes[number]
@@ -136,7 +153,10 @@ def lane_setup(
         engine=config.party.engine,
         opens_models=config.party.opens_models,
         threads=config.party.torch_threads,
-        max_material=config.limits.max_material,
+        material=config.party.material_directory,
+        material_key=material_key,
+        ready_batches=config.limits.ready_batches,
+        ready_bytes=config.limits.ready_bytes,
         step_s=config.limits.step_s,
         log_level=log_level,
         log_json=log_json,

@@ -11,6 +11,7 @@ from mpc_infer.errors import (
     InvalidRequest,
     MaterialUnusable,
     ModelShareMismatch,
+    MpcInferError,
     SessionAborted,
 )
 from mpc_infer.ids import MaterialId, ModelHash, SessionId
@@ -21,6 +22,9 @@ from mpc_infer.party.frames import Message
 from mpc_infer.party.lane_host import LaneHost
 from mpc_infer.party.models import ModelShelf
 from mpc_infer.party.openings import Openings
+from mpc_infer.party.stock import Stock
+from mpc_infer.party.stock_files import join_ready
+from mpc_infer.store import MaterialRecord
 
 _DIGEST_BYTES = 32
 _MARGIN_SHARE, _LONGEST_MARGIN_S = 0.1, 1.0
@@ -35,6 +39,7 @@ class LaneRunner:
         lanes: by number.
         shelf: where models come from.
         openings: what they were opened to.
+        stock: their material.
         limits: see PartyLimits.
         clock: the party's.
     """
@@ -44,12 +49,14 @@ class LaneRunner:
         lanes: Sequence[LaneHost],
         shelf: ModelShelf,
         openings: Openings,
+        stock: Stock,
         limits: PartyLimits,
         clock: Clock,
     ) -> None:
         self._lanes = tuple(lanes)
         self._shelf = shelf
         self._openings = openings
+        self._stock = stock
         self._limits = limits
         self._clock = clock
         self._aborted: OrderedDict[bytes, str] = OrderedDict()
@@ -70,27 +77,58 @@ class LaneRunner:
         self._lanes[number].check_room()
         return self._lanes[number]
 
-    def check_material(self, job: CheckedJob) -> None:
-        """Refuse, before the nonce is spent, a job whose material is not there or was made for something else.
+    async def claim(self, job: CheckedJob) -> None:
+        """Refuse, before the nonce is spent, a job whose material is not there, damaged, or made for something else.
+
+        Material that cannot be used is dropped. On the usual way the lane has it in memory, and is not asked.
 
         Raises:
             ModelNotOpen: there can be none for this model.
             MaterialUnusable: so it is.
+            Unavailable, DeadlineExpired: the lane could not look.
         """
-        call = job.call
-        self._openings.check(job.request.model_hash)
-        if call.material_id:
-            made_for = self.check_lane(call.lane).material.get(call.material_id)
-            if made_for != (job.request.model_hash, job.request.rows):
-                raise MaterialUnusable("there is no material of that id for this model and number of rows")
+        call, request = job.call, job.request
+        lane = self.check_lane(call.lane)
+        self._openings.check(request.model_hash)
+        if not call.material_id:
+            return
+        material_id = MaterialId(call.material_id)
+        self._stock.find(material_id, call.lane, request.model_hash, request.rows)
+        if material_id not in lane.ready_material:
+            try:
+                await self._claim(lane, material_id, request.model_hash, request.rows, request.deadline)
+            except MaterialUnusable:
+                await self._stock.drop([material_id])
+                raise
+
+    async def _claim(
+        self, lane: LaneHost, material_id: MaterialId, model_hash: ModelHash, rows: int, deadline_ms: int
+    ) -> None:
+        seconds = self._budget(deadline_ms)
+        until_ms = self._clock.now_ms() + int(1000 * seconds)
+        async with lane.turn(seconds):
+            await self._load(lane, model_hash, self._left(until_ms))
+            blobs = {"model": model_hash, "material": material_id}
+            await lane.ask(Message("claim", fields={"rows": rows}, blobs=blobs), self._left(until_ms))
 
     async def run(self, job: CheckedJob) -> SessionReport:
-        """Run a job's session.
+        """Run a job's session. Its material must have been consumed, durably.
 
         Raises:
             SessionAborted: or one of its kinds: the session is over, and the material gone.
             DeadlineExpired: the turn did not come, or the lane was silent.
         """
+        self._stock.begin(job.call.material_id)
+        try:
+            return await self._run(job)
+        except MpcInferError:
+            # Where the lane never heard of the session, it has the material still.
+            self._forget(self._lanes[job.call.lane], [MaterialId(job.call.material_id)])
+            raise
+        finally:
+            await self._stock.used(job.call.material_id)
+
+    async def _run(self, job: CheckedJob) -> SessionReport:
         call, request = job.call, job.request
         lane = self.check_lane(call.lane)
         seconds = self._budget(request.deadline)
@@ -98,7 +136,7 @@ class LaneRunner:
         async with lane.turn(seconds):
             await self._load(lane, request.model_hash, self._left(until_ms))
             self._check_not_aborted(call.session_id)
-            lane.material.pop(call.material_id, None)
+            lane.ready_material.discard(call.material_id)
             blobs = {
                 "session": call.session_id,
                 "job": request.job_id,
@@ -112,29 +150,48 @@ class LaneRunner:
         return _report(answer)
 
     async def prepare(self, call: PrepareCall) -> Prepared:
-        """Make material ahead; the oldest on the lane goes when there is too much.
+        """Make material ahead. When this returns it is on the disk and in the ledger.
 
         Raises:
-            InvalidRequest: more batches than a lane keeps, or an id that was used before.
+            InvalidRequest: an id was used before.
+            StockFull: there is no room for more.
             ModelNotOpen: there can be none for this model.
             SessionAborted, DeadlineExpired: as `run`.
         """
         lane = self.check_lane(call.lane)
         self._openings.check(call.model_hash)
-        if len(set(call.ids)) != len(call.ids) or len(call.ids) > self._limits.max_material:
-            raise InvalidRequest(f"a lane makes at most {self._limits.max_material} batches, of different ids")
+        await self._stock.check_new(call.lane, call.ids)
         self._begin(call.ids)
         seconds = self._budget(call.deadline_ms)
         until_ms = self._clock.now_ms() + int(1000 * seconds)
         async with lane.turn(seconds):
             await self._load(lane, call.model_hash, self._left(until_ms))
             self._check_not_aborted(SessionId(call.material_id))
-            fields = {"rows": call.rows, "deadline_ms": until_ms}
+            opening = self._openings.check(call.model_hash)
+            fields = {"rows": call.rows, "deadline_ms": until_ms, "room": self._stock.room()}
             blobs = {"model": call.model_hash, "material": b"".join(call.ids)}
             answer = await lane.ask(Message("prepare", fields=fields, blobs=blobs), self._left(until_ms))
-            for material_id in call.ids:
-                lane.keep_material(material_id, (call.model_hash, call.rows))
+            await self._note(lane, call, opening, answer)
         return Prepared(answer.blob("plan"), answer.real("offline_ms"), answer.integer("material_bytes"))
+
+    async def _note(self, lane: LaneHost, call: PrepareCall, opening: bytes, answer: Message) -> None:
+        plan, size = answer.blob("plan"), answer.integer("file_bytes")
+        made = [MaterialRecord(each, call.lane, call.model_hash, opening, plan, call.rows, size) for each in call.ids]
+        try:
+            await self._stock.add(made)
+        except MpcInferError:
+            self._forget(lane, call.ids)
+            raise
+
+    def material(self) -> list[MaterialRecord]:
+        """What is ready, oldest first."""
+        return self._stock.records()
+
+    async def drop(self, ids: Sequence[MaterialId]) -> None:
+        """Give up material, durably."""
+        await self._stock.drop(ids)
+        for lane in self._lanes:
+            self._forget(lane, ids)
 
     async def open(self, call: OpenCall) -> bytes:
         """Open a model's weights under fresh masks together with the other parties, and keep what comes of it, durably.
@@ -159,6 +216,7 @@ class LaneRunner:
             digest, opening = answer.blob("digest"), answer.blob("opening")
             now_ms = self._clock.now_ms()
             await asyncio.to_thread(self._openings.put, call.model_hash, digest, opening, now_ms)
+            await self._stock.drop_older(call.model_hash)
         return digest
 
     def abort(self, session_id: SessionId, reason: str) -> None:
@@ -185,6 +243,13 @@ class LaneRunner:
         if reason is not None:
             raise SessionAborted(f"the session was called off: {reason}")
 
+    def _forget(self, lane: LaneHost, ids: Sequence[MaterialId]) -> None:
+        """Have a lane drop what it may still have of some material in memory."""
+        joined = b"".join(ids)
+        if joined:
+            lane.ready_material.difference_update(ids)
+            lane.tell(Message("forget", blobs={"material": joined}))
+
     async def _load(self, lane: LaneHost, model_hash: ModelHash, seconds: float) -> None:
         """See that the lane holds a model, with its current opening if there is one."""
         wanted = self._openings.digest(model_hash) or b""
@@ -193,6 +258,7 @@ class LaneRunner:
         model = await asyncio.to_thread(self._shelf.open, model_hash)
         digest, opening = await asyncio.to_thread(self._openings.read, model_hash)
         blobs = {"model": model_hash, "graph": model.graph_bytes, "weights": model.weights, "opening": opening}
+        blobs["ready"] = join_ready(self._stock.on_lane(lane.number, model_hash))
         await lane.load(model_hash, Message("load", blobs=blobs), seconds)
         if not lane.has_model(model_hash, digest):
             raise ModelShareMismatch("what was kept of the opened model is not what was opened")

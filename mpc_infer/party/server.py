@@ -20,6 +20,8 @@ from mpc_infer.party.runner import LaneRunner
 from mpc_infer.party.service import Identity, Party
 from mpc_infer.party.servicer import PartyServicer
 from mpc_infer.party.state import PartyState
+from mpc_infer.party.stock import Stock
+from mpc_infer.party.stock_files import StockFiles, files_key
 from mpc_infer.party.view import RegistryView
 from mpc_infer.rpc.background import Background
 from mpc_infer.rpc.policy import Policy
@@ -42,6 +44,7 @@ class Wired:
     shelf: ModelShelf
     view: RegistryView
     lanes: tuple[LaneHost, ...]
+    stock: Stock
     runner: LaneRunner
     background: Background
 
@@ -75,24 +78,26 @@ def wire(config: PartyConfig, registry: Registry, clock: Clock) -> Wired:
     )
     lanes = make_lanes(config, members, keystore, background)
     openings = Openings(store, opens=config.party.opens_models)
-    runner = LaneRunner(lanes, shelf, openings, config.limits, clock)
+    files = StockFiles(config.party.material_directory)
+    stock = Stock(store.material, files, config.limits, clock, openings.digest)
+    stock.reconcile()
+    runner = LaneRunner(lanes, shelf, openings, stock, config.limits, clock)
     party = Party(identity, store, shelf, openings, view, runner, config.limits, clock)
-    return Wired(party, members, keystore, store, shelf, view, lanes, runner, background)
+    return Wired(party, members, keystore, store, shelf, view, lanes, stock, runner, background)
 
 
 def make_lanes(
     config: PartyConfig, members: tuple[Address, ...], keystore: Keystore, background: Background
 ) -> tuple[LaneHost, ...]:
     """One host per lane, none started."""
-    limits = config.limits
+    limits, key = config.limits, files_key(keystore.storage_key)
     return tuple(
         LaneHost(
             number,
-            lane_setup(config, number, members, keystore.tls).to_message,
+            lane_setup(config, number, members, keystore.tls, key).to_message,
             kill_grace_s=limits.kill_grace_s,
             max_waiting=limits.max_waiting,
             max_models=limits.max_models_per_lane,
-            max_material=limits.max_material,
             background=background,
         )
         for number in range(len(config.party.lanes))

@@ -1,7 +1,7 @@
 """A party's work, without gRPC: check, consume, run, sign, store, answer."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -20,7 +20,7 @@ from mpc_infer.evidence.eip712 import (
 )
 from mpc_infer.graph import Graph
 from mpc_infer.identity.signer import Signer
-from mpc_infer.ids import Address, ModelHash, SessionId
+from mpc_infer.ids import Address, MaterialId, ModelHash, SessionId
 from mpc_infer.party import checks
 from mpc_infer.party.calls import InstallCall, OpenCall, PrepareCall, Prepared, RunCall, SessionReport
 from mpc_infer.party.checks import CheckedJob
@@ -34,7 +34,7 @@ from mpc_infer.party.view import RegistryView
 from mpc_infer.rpc.messages import signature_to
 from mpc_infer.sharing.contexts import sealed_result_context
 from mpc_infer.sharing.sealing import SealingKeys, seal
-from mpc_infer.store import PartyStore
+from mpc_infer.store import MaterialRecord, PartyStore
 from mpc_infer.telemetry import Log
 from mpc_infer.v1 import party_pb2
 
@@ -140,6 +140,20 @@ class Party:
             _LOG.info("model opened", model=call.model_hash, opening=digest)
         return self._openings.digest(call.model_hash)
 
+    def material(self) -> list[MaterialRecord]:
+        """The material that is ready, oldest first."""
+        self._check_serving()
+        return self._runner.material()
+
+    async def drop_material(self, ids: Sequence[MaterialId]) -> None:
+        """Give up material, durably. Ids of what is not ready are passed over.
+
+        Raises:
+            StoreError: it could not be noted.
+        """
+        self._check_serving()
+        await self._runner.drop(ids)
+
     async def _shielded(self, work: Coroutine[Any, Any, Answer], name: str) -> Answer:
         """As with a job: when one party fails, the coordinator hangs up on the others, and a lane whose work is
         cancelled must be killed and started anew. The order to abort ends the work and leaves the lane."""
@@ -170,7 +184,7 @@ class Party:
         if task is None:
             try:
                 job = await self._judge(call, digest)
-                self._check_lane(job)
+                await self._runner.claim(job)
             except MpcInferError:
                 stored = await self._on_disk(self._store.answer, call.request.owner, call.request.job_id, digest)
                 if stored is None:
@@ -262,10 +276,6 @@ class Party:
             raise JobConflict("a job of this id runs with other contents", remedy="choose a new job id")
         return task
 
-    def _check_lane(self, job: CheckedJob) -> None:
-        self._runner.check_lane(job.call.lane)
-        self._runner.check_material(job)
-
     def _check_serving(self) -> None:
         if self.state.now is not PartyState.SERVING:
             raise Unavailable(f"this party is {self.state.now.value}", remedy="try again later")
@@ -294,7 +304,8 @@ class Party:
         state: State[SessionState] = State(SessionState.CHECKING)
         request = job.request
         owner, job_id, session_id = request.owner, request.job_id, job.call.session_id
-        stored = await self._on_disk(self._store.admit, owner, job_id, request.nonce, job.digest, session_id)
+        material = job.call.material_id, self._clock.now_ms()
+        stored = await self._on_disk(self._store.admit, owner, job_id, request.nonce, job.digest, session_id, *material)
         if stored is not None:
             return stored_answer(stored)
         state.move(SessionState.CONSUMED)

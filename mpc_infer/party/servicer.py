@@ -13,6 +13,7 @@ from mpc_infer.party.messages import (
     run_call,
 )
 from mpc_infer.party.service import MAX_BATCH, Party
+from mpc_infer.party.stock_messages import drop_call, list_answer
 from mpc_infer.rpc.messages import sealing_key_to, signature_to
 from mpc_infer.v1 import common_pb2, party_pb2, party_pb2_grpc
 
@@ -63,6 +64,19 @@ class PartyServicer(party_pb2_grpc.PartyServiceServicer):
     ) -> party_pb2.RunJobResponse:
         """Run a job."""
         return await self._party.run(run_call(request))
+
+    async def ListMaterial(  # noqa: N802
+        self, request: party_pb2.ListMaterialRequest, context: Any
+    ) -> party_pb2.ListMaterialResponse:
+        """What is ready."""
+        return list_answer(self._party.material())
+
+    async def DropMaterial(  # noqa: N802
+        self, request: party_pb2.DropMaterialRequest, context: Any
+    ) -> party_pb2.DropMaterialResponse:
+        """Give up material."""
+        await self._party.drop_material(drop_call(request))
+        return party_pb2.DropMaterialResponse()
 
     async def AbortSession(  # noqa: N802
         self, request: party_pb2.AbortSessionRequest, context: Any

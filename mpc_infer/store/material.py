@@ -31,7 +31,7 @@ class MaterialRecord:
         material_id: 16 bytes.
         lane: where it was made and can be used.
         model_hash: what it is for.
-        opening: what the model's weights were opened to; empty with an engine that opens no models.
+        opening_digest: what the model's weights were opened to; empty with an engine that opens no models.
         plan_digest: 32 bytes.
         rows: of the session that it is for.
         bytes: of its file.
@@ -40,7 +40,7 @@ class MaterialRecord:
     material_id: MaterialId
     lane: int
     model_hash: ModelHash
-    opening: bytes
+    opening_digest: bytes
     plan_digest: bytes
     rows: int
     bytes: int

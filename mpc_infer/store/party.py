@@ -10,10 +10,10 @@ from sqlalchemy.dialects.sqlite import insert
 
 from mpc_infer.encoding import same_digest
 from mpc_infer.errors import InvalidRequest, JobConflict, ModelNotFound, NonceReplayed, StoreError
-from mpc_infer.ids import Address, JobId, ModelHash, SessionId
+from mpc_infer.ids import Address, JobId, MaterialId, ModelHash, SessionId
 from mpc_infer.store.base import Store
 from mpc_infer.store.database import prepared
-from mpc_infer.store.material import MaterialLedger
+from mpc_infer.store.material import MaterialLedger, consume
 from mpc_infer.store.records import StoredModel
 from mpc_infer.store.tables import (
     PARTY_APPLICATION_ID,
@@ -126,16 +126,25 @@ class PartyStore(Store):
             return {ModelHash(row.model_hash): row.digest for row in connection.execute(_OPENINGS)}
 
     def admit(
-        self, owner: Address, job_id: JobId, nonce: bytes, request_digest: bytes, session_id: SessionId | None = None
+        self,
+        owner: Address,
+        job_id: JobId,
+        nonce: bytes,
+        request_digest: bytes,
+        session_id: SessionId | None = None,
+        material_id: bytes = b"",
+        now_ms: int = 0,
     ) -> bytes | None:
-        """Consume a request's nonce, durably, before anything is computed; or give the answer stored before.
+        """Consume a request's nonce and the session's material, durably, before anything is computed; or give the
+        answer stored before.
 
         1. The same request was answered: return that answer.
         2. The job id is known with another request: refuse.
         3. The nonce was used before by this owner, in whatever request: refuse.
         4. A session of that id was begun before, for whatever request: refuse. The lanes rely on it: a frame names its
            session, and must not be taken for one of another session.
-        5. Write job id, request digest, nonce and session id, and return None. The caller may compute, once.
+        5. The material, if it was made ahead, was used or dropped before: refuse, and spend nothing.
+        6. Write job id, request digest, nonce and session id, and return None. The caller may compute, once.
 
         A request whose session failed is spent: sent again, it is refused in step 3.
 
@@ -143,12 +152,15 @@ class PartyStore(Store):
             JobConflict: step 2.
             NonceReplayed: step 3.
             InvalidRequest: step 4.
+            MaterialUnusable: step 5.
         """
         with self._database.direct() as connection:
             row = connection.execute(_REQUEST, {"owner": owner, "job_id": job_id}).fetchone()
             if row is None:
                 request = {"owner": owner, "job_id": job_id, "request_digest": request_digest, "session_id": session_id}
                 _consume(connection, request, nonce)
+                if material_id:
+                    consume(connection, MaterialId(material_id), now_ms)
                 return None
         stored_digest, answer = row
         return self._stored_answer(owner, job_id, request_digest, stored_digest, answer)

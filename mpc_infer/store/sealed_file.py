@@ -42,8 +42,10 @@ def write(path: Path, key: bytes, context: bytes, parts: Sequence[Part]) -> None
         parts: its contents.
 
     Raises:
-        StoreError: it cannot be written.
+        StoreError: it cannot be written, or there is a file of that name: nothing is ever overwritten.
     """
+    if path.exists():
+        raise StoreError(f"{path} is there already")
     salt = os.urandom(_SALT_BYTES)
     aead, authenticated = _cipher(key, salt), _authenticated(context, [len(part) for part in parts])
     cut = (piece for part in parts for piece in _pieces(memoryview(part)))

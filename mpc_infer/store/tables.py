@@ -52,7 +52,7 @@ party_material = Table(
     Column("material_id", LargeBinary, nullable=False),
     Column("lane", Integer, nullable=False),
     Column("model_hash", LargeBinary, nullable=False),
-    Column("opening", LargeBinary, nullable=False),
+    Column("opening_digest", LargeBinary, nullable=False),
     Column("plan_digest", LargeBinary, nullable=False),
     Column("rows", Integer, nullable=False),
     Column("bytes", Integer, nullable=False),
@@ -91,7 +91,7 @@ PARTY_MIGRATIONS = (
     (
         """CREATE TABLE material (
             number INTEGER NOT NULL PRIMARY KEY, material_id BLOB NOT NULL UNIQUE, lane INTEGER NOT NULL,
-            model_hash BLOB NOT NULL, opening BLOB NOT NULL, plan_digest BLOB NOT NULL, rows INTEGER NOT NULL,
+            model_hash BLOB NOT NULL, opening_digest BLOB NOT NULL, plan_digest BLOB NOT NULL, rows INTEGER NOT NULL,
             bytes INTEGER NOT NULL, state INTEGER NOT NULL, made_ms INTEGER NOT NULL, ended_ms INTEGER
         ) STRICT""",
         "CREATE INDEX material_ready ON material (number) WHERE state = 1",

@@ -17,15 +17,20 @@ from mpc_infer.identity.tls import TlsCredentials
 # A party's main process reduced to one lane host: it prints the lane's process id and waits.
 PARENT = """
 import asyncio, sys
+from pathlib import Path
 from mpc_infer.identity.keystore import Keystore
 from mpc_infer.party.lane_host import LaneHost
 from mpc_infer.party.lane_setup import LaneSetup
 
 async def main():
     keys = Keystore(sys.argv[1])
-    setup = LaneSetup(0, 0, (keys.address, keys.address), ("127.0.0.1:0", "127.0.0.1:1"), keys.tls,
-                      "127.0.0.1:1", keys.address, b"", 1, 2, 5.0, "WARNING", False)
-    lane = LaneHost(0, setup.to_message, kill_grace_s=1, max_waiting=1, max_models=1, max_material=1)
+    setup = LaneSetup(
+        number=0, rank=0, addresses=(keys.address, keys.address), targets=("127.0.0.1:0", "127.0.0.1:1"),
+        credentials=keys.tls, dealer_target="127.0.0.1:1", dealer_address=keys.address, dealer_key_id=b"",
+        engine="masked", opens_models=True, threads=1, material=Path(sys.argv[1]) / "material",
+        material_key=bytes(32), ready_batches=1, ready_bytes=1, step_s=5.0, log_level="WARNING", log_json=False,
+    )
+    lane = LaneHost(0, setup.to_message, kill_grace_s=1, max_waiting=1, max_models=1)
     await lane.start()
     print(lane._process.pid, flush=True)
     await asyncio.sleep(300)

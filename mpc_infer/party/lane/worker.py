@@ -1,33 +1,34 @@
 """The work of a lane: keep models and material in memory, run one session after the other."""
 
 import time
-from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import MappingProxyType
 
 import torch
 
 from mpc_infer.clock import Clock, SystemClock
-from mpc_infer.encoding import digest, same_digest
+from mpc_infer.encoding import digest
 from mpc_infer.engine import get_engine
-from mpc_infer.engine.api import Shares, digest_of
-from mpc_infer.engine.session import SessionResult, SessionSpec, prepare_batches, run_session
+from mpc_infer.engine.api import Shares
+from mpc_infer.engine.session import KeepBatches, SessionResult, SessionSpec, make_batches, run_session
 from mpc_infer.engine.tls_link import LinkConfig, TlsLink
-from mpc_infer.errors import InternalError, MaterialUnusable, MpcInferError
+from mpc_infer.errors import InternalError, MpcInferError
 from mpc_infer.ids import JobId, MaterialId, ModelHash, SessionId
-from mpc_infer.party.frames import Message, error_message
+from mpc_infer.party.frames import MATERIAL_READY, Message, error_message
 from mpc_infer.party.lane.dealer_door import DealerDoor
 from mpc_infer.party.lane.inbox import Inbox
 from mpc_infer.party.lane.models import LaneModels, LoadedModel
+from mpc_infer.party.lane.stock import LaneStock, StockPlace
 from mpc_infer.party.lane_setup import LaneSetup
-from mpc_infer.preprocessing import Material, Plan
+from mpc_infer.party.stock_files import StockFiles, split_ids, split_ready
+from mpc_infer.preprocessing import Batch, Material, Plan
 from mpc_infer.rpc.settings import split_host_port
 from mpc_infer.sharing.tensors import decode_tensors, encode_tensors
 from mpc_infer.telemetry import Log
 
 _LOG = Log("party.lane")
-_ID_BYTES = 16
 
 
 class Worker:
@@ -39,6 +40,7 @@ class Worker:
 
     Raises:
         OSError: the lane's port cannot be bound.
+        StoreError: there is no place for its material.
     """
 
     def __init__(self, setup: LaneSetup, inbox: Inbox, clock: Clock | None = None) -> None:
@@ -50,23 +52,23 @@ class Worker:
         self._dealer = DealerDoor(setup)
         self._link = TlsLink(_link_config(setup), cancelled=inbox.cancelled)
         self._models = LaneModels(self._engine, len(setup.addresses), opens=setup.opens_models)
-        self._stock: OrderedDict[bytes, tuple[Material, LoadedModel]] = OrderedDict()
-        self._to_prepare: deque[bytes] = deque()
+        self._stock = LaneStock(_stock_place(setup), self._engine, self._tell_ready)
         self._handlers: Mapping[str, Callable[[Message], Message]] = MappingProxyType(
             {
-                "load": self._models.load,
-                "unload": self._models.unload,
+                "load": self._load,
+                "unload": self._unload,
                 "open": self._open,
                 "prepare": self._prepare,
+                "claim": self._claim,
+                "forget": self._forget,
                 "run": self._run,
             }
         )
 
     def serve(self) -> None:
-        """Answer requests one by one, for as long as the main process lives. While nobody asks, prepare material."""
+        """Answer requests one by one, for as long as the main process lives. While nobody asks, work on material."""
         while True:
-            if self._to_prepare and not self._inbox.waiting:
-                self._prepare_ahead(self._to_prepare.popleft())
+            if not self._inbox.waiting and self._stock.work_ahead():
                 continue
             request = self._inbox.next()
             self._inbox.answer(self._answer(request))
@@ -81,42 +83,61 @@ class Worker:
             return error_message(request.number, InternalError("the lane failed on this request"))
         return Message(answer.kind, request.number, answer.fields, answer.blobs)
 
+    def _load(self, request: Message) -> Message:
+        """Take a model, and over what an earlier life of this lane left of its material."""
+        answer, model_hash = self._models.load(request), ModelHash(request.blob("model"))
+        model = self._models.get(model_hash)
+        self._stock.adopt(model_hash, model, partial(self._plan, model), split_ready(request.blob("ready")))
+        return answer
+
+    def _unload(self, request: Message) -> Message:
+        self._stock.forget_model(request.blob("model"))
+        return self._models.unload(request)
+
     def _open(self, request: Message) -> Message:
         """Open a model together with the other parties."""
         with self._called_off_as(request.blob("session")):
-            return self._models.open(request, self._link, self._deadline(request))
+            answer = self._models.open(request, self._link, self._deadline(request))
+        self._stock.forget_model(request.blob("model"))
+        return answer
 
     def _prepare(self, request: Message) -> Message:
-        """Make material and keep it; the oldest goes when there is too much. It is never written: a crash burns it."""
-        model = self._models.get(request.blob("model"))
-        plan = self._plan(model, request)
-        ids = _split_ids(request.blob("material"))
-        if any(material_id in self._stock for material_id in ids):
-            raise MaterialUnusable("material of this id is there already")
+        """Make material, and have it on the disk before the answer. What does not come about leaves nothing."""
+        model_hash = ModelHash(request.blob("model"))
+        model = self._models.get(model_hash)
+        plan = self._plan(model, request.integer("rows"))
+        ids = split_ids(request.blob("material"))
+        self._stock.check_room(plan, len(ids), request.integer("room"))
         began = time.monotonic()
-        made = self._make(model, plan, ids, ids[0], self._deadline(request))
-        self._stock.update((material_id, (material, model)) for material_id, material in zip(ids, made, strict=True))
-        self._to_prepare.extend(ids)
-        while len(self._stock) > self._setup.max_material:
-            self._stock.popitem(last=False)[1][0].discard()
-        fields = {"offline_ms": 1000 * (time.monotonic() - began), "material_bytes": plan.material_bytes}
+        with self._stock.receiving(model_hash, model, plan, ids) as keep:
+            self._make(model, plan, ids, ids[0], self._deadline(request), keep)
+        fields = {
+            "offline_ms": 1000 * (time.monotonic() - began),
+            "material_bytes": plan.material_bytes,
+            "file_bytes": self._stock.file_bytes(plan),
+        }
         return Message("prepared", fields=fields, blobs={"plan": plan.digest})
 
-    def _prepare_ahead(self, material_id: bytes) -> None:
-        """Do the work for some material that needs no input, so that no session has to wait for it."""
-        if material_id not in self._stock:
-            return
-        try:
-            self._ready(*self._stock[material_id])
-        except MpcInferError as error:
-            _LOG.error("material cannot be prepared", exception=error, lane=self._setup.number)
-            self._stock.pop(material_id)[0].discard()
+    def _claim(self, request: Message) -> Message:
+        """See that material can be used, before its session is paid for."""
+        model_hash = ModelHash(request.blob("model"))
+        model = self._models.get(model_hash)
+        plan = self._plan(model, request.integer("rows"))
+        self._stock.claim(MaterialId(request.blob("material")), model_hash, model, plan)
+        return Message("claimed")
+
+    def _forget(self, request: Message) -> Message:
+        self._stock.forget(split_ids(request.blob("material")))
+        return Message("forgotten")
+
+    def _tell_ready(self, material_id: MaterialId) -> None:
+        self._inbox.answer(Message(MATERIAL_READY, blobs={"material": material_id}))
 
     def _run(self, request: Message) -> Message:
         """Run a session with material from the stock, or with some that is made now."""
         session_id = SessionId(request.blob("session"))
         model, deadline = self._models.get(request.blob("model")), self._deadline(request)
-        plan, began = self._plan(model, request), time.monotonic()
+        plan, began = self._plan(model, request.integer("rows")), time.monotonic()
         material = self._material(request, model, plan, session_id, deadline)
         self._ready(material, model)
         offline_ms = 1000 * (time.monotonic() - began)
@@ -137,33 +158,36 @@ class Worker:
         self, request: Message, model: LoadedModel, plan: Plan, session_id: SessionId, deadline: float
     ) -> Material:
         wanted = request.blob("material")
-        if not wanted:
-            # The link wants another name for each meeting, and every party derives the same.
-            material_id = MaterialId(digest("session-material", session_id)[:16])
-            return self._make(model, plan, [material_id], session_id, deadline)[0]
-        material, made_for = self._stock.pop(wanted, (None, model))
-        if material is None:
-            raise MaterialUnusable("this party holds no material of that id", party=self._setup.rank)
-        if material.plan.digest != plan.digest or not same_digest(digest_of(made_for.open), digest_of(model.open)):
-            material.discard()
-            raise MaterialUnusable("the material was made for another model or number of rows", party=self._setup.rank)
-        return material
+        if wanted:
+            return self._stock.take(MaterialId(wanted), ModelHash(request.blob("model")), model, plan)
+        # Made now, used at once, never written. The link wants another name for each meeting, and every party derives
+        # the same.
+        made: list[Batch] = []
+        material_id = MaterialId(digest("session-material", session_id)[:16])
+        self._make(model, plan, [material_id], session_id, deadline, made.extend)
+        return made[0].expand(plan, self._setup.rank)
 
     def _make(
-        self, model: LoadedModel, plan: Plan, ids: Sequence[MaterialId], called_off_as: bytes, deadline: float
-    ) -> list[Material]:
+        self,
+        model: LoadedModel,
+        plan: Plan,
+        ids: Sequence[MaterialId],
+        called_off_as: bytes,
+        deadline: float,
+        keep: KeepBatches,
+    ) -> None:
         opened = model.open
         with self._called_off_as(called_off_as):
             seal = self._dealer.sealing(plan, ids[0], deadline, len(ids))
             fetch = self._dealer.fetching(deadline, len(ids))
-            return prepare_batches(self._link, plan, ids, deadline, seal=seal, fetch=fetch, model=opened)
+            make_batches(self._link, plan, ids, deadline, seal=seal, fetch=fetch, keep=keep, model=opened)
 
     def _ready(self, material: Material, model: LoadedModel) -> None:
         if not material.prepared:
             self._engine.prepare(model.graph, model.open, material, self._setup.rank)
 
-    def _plan(self, model: LoadedModel, request: Message) -> Plan:
-        return self._engine.plan(model.graph, request.integer("rows"), len(self._setup.addresses))
+    def _plan(self, model: LoadedModel, rows: int) -> Plan:
+        return self._engine.plan(model.graph, rows, len(self._setup.addresses))
 
     def _deadline(self, request: Message) -> float:
         return time.monotonic() + (request.integer("deadline_ms") - self._clock.now_ms()) / 1000
@@ -178,10 +202,9 @@ class Worker:
             self._inbox.enter(b"")
 
 
-def _split_ids(joined: bytes) -> list[MaterialId]:
-    if not joined or len(joined) % _ID_BYTES:
-        raise InternalError("material is asked for without an id")
-    return [MaterialId(joined[start : start + _ID_BYTES]) for start in range(0, len(joined), _ID_BYTES)]
+def _stock_place(setup: LaneSetup) -> StockPlace:
+    files = StockFiles(setup.material)
+    return StockPlace(setup.number, setup.rank, files, setup.material_key, setup.ready_batches, setup.ready_bytes)
 
 
 def _link_config(setup: LaneSetup) -> LinkConfig:

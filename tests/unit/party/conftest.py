@@ -25,7 +25,7 @@ from mpc_infer.identity.keystore import Keystore
 from mpc_infer.identity.signer import Signer
 from mpc_infer.identity.tls import TlsCredentials
 from mpc_infer.model.package import PartyKeys, package_model
-from mpc_infer.party.calls import InstallCall, OpenCall, OwnerSignature, RunCall
+from mpc_infer.party.calls import InstallCall, OpenCall, OwnerSignature, PrepareCall, RunCall
 from mpc_infer.party.config import PartyConfig
 from mpc_infer.party.server import wire
 from mpc_infer.party.state import PartyState
@@ -263,9 +263,35 @@ async def party(world: World) -> AsyncIterator:
 class Network:
     """The parties with their lanes."""
 
-    def __init__(self, world: World, wired: list) -> None:
-        self.world, self.wired = world, wired
-        self.parties = [one.party for one in wired]
+    def __init__(self, world: World) -> None:
+        self.world, self.wired = world, []
+
+    @property
+    def parties(self):
+        return [one.party for one in self.wired]
+
+    async def start(self) -> None:
+        """Start all parties, on what they left on the disk if they ran before."""
+        limits = {"step_s": 5.0, "kill_grace_s": 1.0, "max_material": 8, "ready_batches": 2}
+        self.wired = [self.world.wired(index, **limits) for index in range(PARTIES)]
+        for one in self.wired:
+            await one.view.start(PARTY_SET, self.world.addresses)
+            one.party.state.move(PartyState.SERVING)
+        await asyncio.gather(*(lane.start() for one in self.wired for lane in one.lanes))
+
+    async def close(self) -> None:
+        for one in self.wired:
+            await one.runner.close()
+            await one.view.close()
+            one.store.close()
+
+    async def prepare(self, *ids: bytes, rows: int = 2):
+        """Make material at all parties."""
+        call = self.prepare_call(*ids, rows=rows)
+        return await asyncio.gather(*(party.prepare(call) for party in self.parties))
+
+    def prepare_call(self, *ids: bytes, rows: int = 2) -> PrepareCall:
+        return PrepareCall(ids[0], 0, self.world.model_hash, rows, SystemClock().now_ms() + 30_000, ids[1:])
 
     async def open(self, session_id: bytes | None = None, lane: int = 0) -> list[bytes]:
         """Open the model at all parties; with an empty session id, only ask."""
@@ -286,17 +312,11 @@ async def network(tmp_path_factory) -> AsyncIterator[Network]:
     dealer = build_dealer(DealerConfig.load(world.directory / "dealer.toml"))
     await dealer.start()
     world.dealer_port = dealer.port
-    wired = [world.wired(index, step_s=5.0, kill_grace_s=1.0, max_material=2) for index in range(PARTIES)]
-    for index, one in enumerate(wired):
-        await one.view.start(PARTY_SET, world.addresses)
-        one.party.state.move(PartyState.SERVING)
-        await one.party.install(world.install_call(index))
-    await asyncio.gather(*(lane.start() for one in wired for lane in one.lanes))
-    network = Network(world, wired)
+    network = Network(world)
+    await network.start()
+    for index, party in enumerate(network.parties):
+        await party.install(world.install_call(index))
     await network.open()
     yield network
-    for one in wired:
-        await one.runner.close()
-        await one.view.close()
-        one.store.close()
+    await network.close()
     await dealer.stop(0)

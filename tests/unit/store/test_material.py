@@ -85,8 +85,8 @@ def test_an_id_is_never_used_again(party: PartyStore) -> None:
         "UPDATE OR IGNORE material SET state = 1, ended_ms = NULL WHERE state = 2",
         "DELETE FROM material",
         f"UPDATE material SET material_id = x'{bytes([9] * 16).hex()}'",
-        f"REPLACE INTO material (material_id, lane, model_hash, opening, plan_digest, rows, bytes, state, made_ms)"
-        f" VALUES (x'{bytes([1] * 16).hex()}', 0, x'00', x'00', x'00', 1, 1, 1, 1)",
+        "REPLACE INTO material (material_id, lane, model_hash, opening_digest, plan_digest, rows, bytes, state,"
+        f" made_ms) VALUES (x'{bytes([1] * 16).hex()}', 0, x'00', x'00', x'00', 1, 1, 1, 1)",
     ],
 )
 def test_the_table_itself_refuses(path: Path, party: PartyStore, statement: str) -> None:

@@ -1,0 +1,159 @@
+"""Material at parties with real lanes: on the disk, used once, and there again after a restart."""
+
+import asyncio
+import dataclasses
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mpc_infer import errors
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+X = np.random.default_rng(11).normal(size=(2, 4))
+
+
+def job(network, material_id):
+    return [dataclasses.replace(call, material_id=material_id) for call in network.world.job(X)]
+
+
+async def assert_usable(network, material_id):
+    answers = await network.run(job(network, material_id))
+    shares = [answer.opening.share for answer in answers]
+    np.testing.assert_allclose(network.world.revealed(shares), network.world.expected(X), atol=2e-3)
+    assert all(material_id not in ids_of(party) for party in network.parties)
+
+
+def ids_of(party):
+    return [record.material_id for record in party.material()]
+
+
+def files_of(network, index):
+    return sorted(path for path in network.world.directory.glob(f"party{index}.material/*/*") if path.is_file())
+
+
+async def until(condition):
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 (it is another process that changes it)
+            await asyncio.sleep(0.01)
+
+
+async def kill_lanes(network):
+    for one in network.wired:
+        one.lanes[0]._process.send_signal(signal.SIGKILL)
+    await until(lambda: not any(one.lanes[0].ready for one in network.wired))
+    await asyncio.gather(*(one.lanes[0].wait_until_ready(60) for one in network.wired))
+
+
+@pytest.fixture(autouse=True)
+async def nothing_left(network):
+    yield
+    for party in network.parties:
+        await party.drop_material(ids_of(party))
+    assert not files_of(network, 0) + files_of(network, 1)
+
+
+async def test_files_are_private_and_deleted_after_use(network):
+    ids = [os.urandom(16) for _ in range(2)]
+    await network.prepare(*ids)
+    for index in range(2):
+        paths = files_of(network, index)
+        assert [path.name for path in paths] == sorted(each.hex() for each in ids)
+        assert {path.stat().st_mode & 0o777 for path in paths} == {0o600}
+        assert paths[0].parent.stat().st_mode & 0o777 == 0o700
+        records = network.parties[index].material()
+        assert [record.material_id for record in records] == ids
+        assert [record.bytes for record in records] == [paths[0].stat().st_size] * 2
+    # The last party has the dealer's corrections besides its seed.
+    assert files_of(network, 1)[0].stat().st_size > files_of(network, 0)[0].stat().st_size
+    await assert_usable(network, ids[0])
+    assert [path.name for path in files_of(network, 1)] == [ids[1].hex()]
+
+
+async def test_more_than_stays_in_memory_is_read_from_the_disk(network):
+    ids = [os.urandom(16) for _ in range(5)]
+    await network.prepare(*ids)
+    await until(lambda: all(one.lanes[0].ready_material == set(ids[:2]) for one in network.wired))
+    for material_id in (ids[4], ids[0]):
+        await assert_usable(network, material_id)
+    await until(lambda: all(one.lanes[0].ready_material == set(ids[1:3]) for one in network.wired))
+    for material_id in ids[1:4]:
+        await assert_usable(network, material_id)
+
+
+async def test_what_was_not_begun_survives_the_restart_of_lanes_and_parties(network):
+    ids = [os.urandom(16) for _ in range(4)]
+    await network.prepare(*ids)
+    await assert_usable(network, ids[0])
+    await kill_lanes(network)
+    await assert_usable(network, ids[1])
+    await network.close()
+    await network.start()
+    assert [ids_of(party) for party in network.parties] == [ids[2:], ids[2:]]
+    await assert_usable(network, ids[2])
+    for used in ids[:3]:
+        outcomes = await network.run(job(network, used), return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [errors.MaterialUnusable] * 2
+    with pytest.raises(errors.InvalidRequest, match="before"):
+        await network.prepare(os.urandom(16), ids[0])
+    await assert_usable(network, ids[3])
+
+
+def flipped(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [flipped, lambda path: os.truncate(path, 50), Path.unlink, lambda path: path.chmod(0o644)],
+    ids=["changed", "cut off", "gone", "open to others"],
+)
+async def test_a_damaged_file_is_noticed_before_anything_is_spent(network, damage):
+    material_id = os.urandom(16)
+    await network.prepare(material_id)
+    await kill_lanes(network)
+    damage(files_of(network, 1)[0])
+    calls = job(network, material_id)
+    with pytest.raises(errors.MaterialUnusable):
+        await network.parties[1].run(calls[1])
+    assert ids_of(network.parties[1]) == []
+    assert files_of(network, 1) == []
+    assert len(await network.run([dataclasses.replace(call, material_id=b"") for call in calls])) == 2
+
+
+async def test_one_batch_in_the_place_of_another_is_refused(network):
+    ids = [os.urandom(16) for _ in range(2)]
+    await network.prepare(*ids)
+    await kill_lanes(network)
+    first, second = files_of(network, 1)
+    second.write_bytes(first.read_bytes())
+    with pytest.raises(errors.MaterialUnusable):
+        await network.parties[1].run(job(network, bytes.fromhex(second.name))[1])
+
+
+async def test_too_much_is_refused_and_nothing_forgotten(network):
+    ids = [os.urandom(16) for _ in range(7)]
+    await network.prepare(*ids)
+    with pytest.raises(errors.StockFull, match="holds 7"):
+        await network.parties[0].prepare(network.prepare_call(os.urandom(16), os.urandom(16)))
+    assert ids_of(network.parties[0]) == ids
+    await network.parties[0].drop_material([ids[0], os.urandom(16)])
+    assert ids_of(network.parties[0]) == ids[1:]
+    with pytest.raises(errors.MaterialUnusable):
+        await network.parties[0].run(job(network, ids[0])[0])
+
+
+async def test_a_model_opened_anew_needs_new_material(network):
+    material_id = os.urandom(16)
+    await network.prepare(material_id)
+    await network.open()
+    assert [ids_of(party) for party in network.parties] == [[], []]
+    outcomes = await network.run(job(network, material_id), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [errors.MaterialUnusable] * 2
+    fresh = os.urandom(16)
+    await network.prepare(fresh)
+    await assert_usable(network, fresh)
