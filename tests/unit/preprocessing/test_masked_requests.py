@@ -2,10 +2,14 @@
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from mpc_infer.engine.masked.compiler import compile_graph
 from mpc_infer.errors import InvalidRequest
 from mpc_infer.preprocessing import ModelMasks, corrections, expand, read_corrections
+from mpc_infer.preprocessing.masked_dealer import weight_mask
 from mpc_infer.preprocessing.masked_requests import (
     MAX_AXES,
     MAX_INPUTS,
@@ -104,3 +108,10 @@ def test_weight_masks_that_were_forgotten_are_made_again(plan):
     kept = ModelMasks()
     answers |= {b"".join(corrections(seeds, plan, 1, kept)) for _ in range(2)}
     assert len(answers) == 1
+
+
+def test_a_weights_mask_is_the_key_stream_that_the_page_names():
+    seed, request = bytes(range(32)), MaskedRequest("weight", (), (3, 5), (7,))
+    key = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"model-mask/7").derive(seed)
+    stream = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor().update(bytes(8 * 15))
+    assert weight_mask(seed, request).tobytes() == stream
