@@ -104,10 +104,11 @@ def opening_bytes(report: SessionReport) -> bytes:
 
 
 def run_answer(
-    receipt: bytes, signature: common_pb2.Signature, report: SessionReport, sealed: Sealed | None
+    receipt: bytes, signature: common_pb2.Signature, report: SessionReport, sealed: Sealed | None, session_id: SessionId
 ) -> party_pb2.RunJobResponse:
     """The answer to RunJob; with a sealed output, or else with an opening."""
     answer = party_pb2.RunJobResponse(
+        session_id=session_id,
         receipt=receipt,
         signature=signature,
         output_commitments=report.commitments,

@@ -348,4 +348,4 @@ class Party:
             context = sealed_result_context(job.request.job_id, identity.place.address)
             sealed = seal(opening_bytes(report), job.call.result_key, context)
         signature = signature_to(identity.signer.address, sign(receipt, identity.receipt_domain, identity.signer))
-        return run_answer(receipt.to_words(), signature, report, sealed)
+        return run_answer(receipt.to_words(), signature, report, sealed, job.call.session_id)
