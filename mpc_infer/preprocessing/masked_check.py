@@ -11,6 +11,8 @@ from mpc_infer.preprocessing.requests import words
 MAX_TRUNCATION = 32
 """Fractional bits that a truncation removes, at most: the bit that a wrap adds is kept in 32 bits."""
 
+WORD_BITS = 64
+
 MAX_WINDOW = 1 << 20
 """The most that a window's kernel, stride, dilation and pads may say: their products stay far below 2^63."""
 
@@ -228,8 +230,18 @@ def _compare(request: MaskedRequest, shapes: list[Shape]) -> Shape:
 
 
 def _select(request: MaskedRequest, shapes: list[Shape]) -> Shape:
-    if not 0 <= request.params[0] <= MAX_TRUNCATION or shapes[0] != shapes[1]:
+    bits, _, modulus, lane = request.params
+    if not 0 <= bits <= MAX_TRUNCATION or shapes[0] != shapes[1]:
         raise _Wrong("it reads values of one shape and drops at most 32 bits")
+    if not bits + 2 <= modulus <= WORD_BITS or lane not in (16, 32) or (not bits and modulus != WORD_BITS):
+        raise _Wrong("its modulus or the width of its shares is wrong")
+    return shapes[0]
+
+
+def _open(request: MaskedRequest, shapes: list[Shape]) -> Shape:
+    _, low, kept = request.params
+    if low < 0 or kept < 1 or low + kept > WORD_BITS:
+        raise _Wrong(f"it sends bits {low} to {low + kept} of {WORD_BITS}")
     return shapes[0]
 
 
@@ -251,7 +263,7 @@ def _bit(request: MaskedRequest, shapes: list[Shape]) -> Shape:
 SHAPES: Mapping[str, Callable[[MaskedRequest, list[Shape]], Shape]] = {
     "weight": _declared,
     "local": _declared,
-    "open": _same,
+    "open": _open,
     "unfold": _same,
     "lift": _same,
     "linear": _linear,

@@ -153,13 +153,13 @@ def _xor(arrays: Sequence[Words]) -> Words:
     return arrays[0]
 
 
-def lanes(words: Words, bits: int) -> NDArray[Any]:
-    """Words as the numbers of 16 or 32 bits that a truncation of so many bits needs."""
-    return words.view(np.uint16 if lane_bits(bits) == 16 else np.uint32)
+def lanes(words: Words, width: int) -> NDArray[Any]:
+    """Words as numbers of 16 or 32 bits."""
+    return words.view(np.uint16 if width == 16 else np.uint32)
 
 
-def _add_lanes(bits: int) -> "Combine":
-    return lambda arrays: sum_words([lanes(array, bits) for array in arrays]).view(np.uint64)
+def _add_lanes(width: int) -> "Combine":
+    return lambda arrays: sum_words([lanes(array, width) for array in arrays]).view(np.uint64)
 
 
 def _local(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple[Value, list[Words]]:
@@ -214,8 +214,9 @@ def _matmul(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple
 
 def _truncate(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple[Value, list[Words]]:
     bits = request.params[0]
-    parts = draws.others({0: sum_words, 1: _add_lanes(bits)})
-    kernels.shifted_left(inputs[0].reshape(-1), ring_word(bits), parts[0], lanes(parts[1], bits))
+    width = lane_bits(bits)
+    parts = draws.others({0: sum_words, 1: _add_lanes(width)})
+    kernels.shifted_left(inputs[0].reshape(-1), ring_word(bits), parts[0], lanes(parts[1], width))
     return None, parts
 
 
@@ -253,20 +254,20 @@ def _bit_words(bits: NDArray[np.uint8], count: int) -> Words:
 
 
 def _select(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple[Value, list[Words]]:
-    bits, layout = request.params
-    mask, count = inputs[1].reshape(-1), request.size
-    small_parts = _add_lanes(bits)
+    bits, layout, modulus, lane = request.params
+    mask, count, words = inputs[1].reshape(-1), request.size, (ring_word(bits), ring_word(modulus))
+    small_parts = _add_lanes(lane)
     parts = draws.others({0: sum_words, 1: sum_words if layout == FAT else small_parts, 2: small_parts})
-    small = lanes(parts[-1], bits) if bits else np.empty(0, dtype=np.uint16)
+    small = lanes(parts[-1], lane) if bits else np.empty(0, dtype=np.uint16)
     if layout == FAT:
         chosen, sign = inputs[0]
         ones, many = parts[0].reshape(count, 23), parts[1].reshape(count, 24)
         small = small[: 24 * count].reshape(-1, 24)
         monomials = fat_tables().monomials
-        kernels.fat_terms_left(mask, ring_word(bits), chosen, sign, monomials, ones, many, small)
+        kernels.fat_terms_left(mask, *words, chosen, sign, monomials, ones, many, small)
     else:
         small = small[: 2 * count].reshape(2, -1)
-        kernels.lean_terms_left(mask, ring_word(bits), inputs[0], parts[0].reshape(3, count), small)
+        kernels.lean_terms_left(mask, *words, inputs[0], parts[0].reshape(3, count), small)
     return None, parts
 
 

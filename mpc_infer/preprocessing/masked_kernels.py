@@ -81,51 +81,61 @@ def flip_left(chosen: Quarters, mono_low: Words, mono_high: Halves, low: Words, 
         high[i] ^= mono_high[chosen[i]]
 
 
-@kernel("u8[::1], u8, u8[::1], u8[:, ::1], u2[:, ::1]", "u8[::1], u8, u8[::1], u8[:, ::1], u4[:, ::1]")
-def lean_terms_left(mask: Words, bits: np.uint64, flips: Words, words: Words, small: Lanes) -> None:
+@kernel("u8[::1], u8, u8, u8[::1], u8[:, ::1], u2[:, ::1]", "u8[::1], u8, u8, u8[::1], u8[:, ::1], u4[:, ::1]")
+def lean_terms_left(mask: Words, bits: np.uint64, modulus: np.uint64, flips: Words, words: Words, small: Lanes) -> None:
     """m, R, m R and, when bits are dropped, M and m M, by subtraction.
 
     Args:
         mask: (n,).
-        bits: R is the mask without its lowest bits, M its highest bit.
+        bits, modulus: R is the mask modulo 2^modulus without its lowest bits, M its highest bit.
         flips: m, 64 bits to a word.
         words: (3, n).
         small: (2, n), or empty when bits is 0.
     """
+    within, last = _ALL >> (np.uint64(64) - modulus), modulus - _ONE
     for i in range(mask.size):
         flip = (flips[i >> 6] >> np.uint64(i & 63)) & _ONE
-        shifted = mask[i] >> bits
+        shifted = (mask[i] & within) >> bits
         words[0, i] = flip - words[0, i]
         words[1, i] = shifted - words[1, i]
         words[2, i] = flip * shifted - words[2, i]
     if bits != _ZERO:
         for i in range(mask.size):
             flip = (flips[i >> 6] >> np.uint64(i & 63)) & _ONE
-            top = mask[i] >> np.uint64(63)
+            top = (mask[i] >> last) & _ONE
             small[0, i] = top - small[0, i]
             small[1, i] = flip * top - small[1, i]
 
 
 @kernel(
-    "u8[::1], u8, u1[::1], u1[::1], u1[:, ::1], u8[:, ::1], u8[:, ::1], u2[:, ::1]",
-    "u8[::1], u8, u1[::1], u1[::1], u1[:, ::1], u8[:, ::1], u8[:, ::1], u4[:, ::1]",
+    "u8[::1], u8, u8, u1[::1], u1[::1], u1[:, ::1], u8[:, ::1], u8[:, ::1], u2[:, ::1]",
+    "u8[::1], u8, u8, u1[::1], u1[::1], u1[:, ::1], u8[:, ::1], u8[:, ::1], u4[:, ::1]",
 )
 def fat_terms_left(
-    mask: Words, bits: np.uint64, chosen: Bytes, sign: Bytes, monomials: Bytes, ones: Words, many: Words, small: Lanes
+    mask: Words,
+    bits: np.uint64,
+    modulus: np.uint64,
+    chosen: Bytes,
+    sign: Bytes,
+    monomials: Bytes,
+    ones: Words,
+    many: Words,
+    small: Lanes,
 ) -> None:
     """The fat layout's terms but for the constant, all times R, and all times M if bits are dropped, by subtraction.
 
     Args:
-        mask, bits, small: as `lean_terms_left`, small of (n, 24).
+        mask, bits, modulus, small: as `lean_terms_left`, small of (n, 24).
         chosen, sign: (n,) mask bits, and the sign bit of the mask that was compared.
         monomials: `FatTables.monomials`.
         ones, many: (n, 23) and (n, 24).
     """
+    within, last = _ALL >> (np.uint64(64) - modulus), modulus - _ONE
     term = np.zeros(24, dtype=np.uint64)
     term[0] = _ONE
     for i in range(mask.size):
         negative = np.uint64(sign[i])
-        shifted, top = mask[i] >> bits, mask[i] >> np.uint64(63)
+        shifted, top = (mask[i] & within) >> bits, (mask[i] >> last) & _ONE
         term[1] = negative
         for k in range(22):
             term[2 + k] = np.uint64(monomials[chosen[i], k]) * (_ONE - negative - negative)

@@ -161,13 +161,13 @@ def _flip_corrected(request: MaskedRequest) -> tuple[Shape, ...]:
 
 
 def _select_corrected(request: MaskedRequest) -> tuple[Shape, ...]:
-    bits, layout = request.params
+    bits, layout, _, lane = request.params
     count = request.size
     if layout == FAT:
         words: tuple[Shape, ...] = ((count * (FAT_TERMS - 1),), (count * FAT_TERMS,))
-        return (*words, packed(count * FAT_TERMS, lane_bits(bits))) if bits else words
+        return (*words, packed(count * FAT_TERMS, lane)) if bits else words
     words = ((3 * count,),)
-    return (*words, packed(2 * count, lane_bits(bits))) if bits else words
+    return (*words, packed(2 * count, lane)) if bits else words
 
 
 def lane_bits(bits: int) -> int:
@@ -200,8 +200,10 @@ OPERATIONS: Mapping[str, Operation] = {
     "weight": Operation(Kind.WEIGHT, (), 1),
     # A share that each party has: of an input, or of a bias. params: slot.
     "local": Operation(Kind.SHARE, (), 1),
-    # Make a share public under a fresh mask. params: whether the parties need shares of a mask that G is part of.
-    "open": Operation(Kind.MASKED, (Kind.SHARE,), 1, _open_drawn, _open_corrected),
+    # Make a share public under a fresh mask. params: whether the parties need shares of a mask that G is part of; low
+    # bits that are not sent; bits that are. Known afterwards is the value modulo 2^(their sum), among n parties less
+    # than n 2^low too low.
+    "open": Operation(Kind.MASKED, (Kind.SHARE,), 3, _open_drawn, _open_corrected),
     # The same share, with the dealer's part given to the parties.
     "unfold": Operation(Kind.SHARE, (Kind.SHARE,), 0, no_parts, _whole),
     # A masked value as a share. params: a public integer that multiplies it.
@@ -221,8 +223,9 @@ OPERATIONS: Mapping[str, Operation] = {
     "compare": Operation(Kind.PATTERN, (Kind.MASKED,), 2, _compare_drawn, _compare_corrected),
     # The masked result, for the lean layout.
     "flip": Operation(Kind.FLIP, (Kind.PATTERN,), 0, _flip_drawn, _flip_corrected),
-    # The value, divided by 2^bits, where it is not negative, else 0. params: bits, layout.
-    "select": Operation(Kind.SHARE, (Kind.PATTERN, Kind.MASKED), 2, no_parts, _select_corrected),
+    # The value, divided by 2^bits, where it is not negative, else 0. params: bits, layout, modulus (the value is known
+    # modulo 2^modulus, and below 2^(modulus - 2)), bits in which shares of a mask's highest bit are kept.
+    "select": Operation(Kind.SHARE, (Kind.PATTERN, Kind.MASKED), 4, no_parts, _select_corrected),
     # A function of the value, with more fractional bits. params: bits to ignore, fractional bits of what is left,
     # bits of a place within a segment, bits of a segment's number, units at which segment 0 begins, function.
     "spline": Operation(Kind.SHARE, (Kind.MASKED,), 6, no_parts, _spline_corrected),

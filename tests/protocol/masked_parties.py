@@ -13,6 +13,7 @@ from mpc_infer.engine.api import Outcome
 from mpc_infer.engine.frames import HEADER_BYTES
 from mpc_infer.engine.link import Counters
 from mpc_infer.engine.masked import MaskedEngine
+from mpc_infer.engine.masked.engine import combine_frames
 from mpc_infer.engine.pairs import PairSeeds
 from mpc_infer.engine.plain import run_plain
 from mpc_infer.graph import Graph
@@ -89,11 +90,9 @@ class RecordingLink(ThreadLink):
 
     def exchange(self, array: np.ndarray, meanwhile: Callable[[], None] | None = None) -> list[np.ndarray]:
         received = super().exchange(array, meanwhile)
-        added = self._program.rounds[len(self.openings)].added
-        total = np.zeros_like(array)
-        for theirs in received:
-            total[:added] += theirs[:added]
-            total[added:] ^= theirs[added:]
+        total = received[0].copy()
+        for theirs in received[1:]:
+            combine_frames(self._program.rounds[len(self.openings)], total, theirs)
         self.openings.append(total)
         return received
 

@@ -226,12 +226,15 @@ def test_a_plan_with_a_wrong_program_is_refused():
     good = MaskedEngine().plan(GRAPH, 3, 2).to_bytes()
     assert Plan.from_bytes(good).digest
     for old, new in (
-        (b'["masked","open",[0],[3,6],[0]]', b'["masked","open",[9],[3,6],[0]]'),
-        (b'["masked","open",[0],[3,6],[0]]', b'["masked","open",[0],[3,7],[0]]'),
-        (b'["masked","open",[0],[3,6],[0]]', b'["masked","open",[0],[3,6],[]]'),
-        (b'["masked","open",[0],[3,6],[0]]', b'["masked","opens",[0],[3,6],[0]]'),
-        (b'["masked","open",[0],[3,6],[0]]', b'["masked","truncate",[0],[3,6],[16]]'),
-        (b'["masked","open",[0],[3,6],[0]]', b'["masked","open",[0],[3,-6],[0]]'),
+        (b'["masked","open",[0],[3,6],[0,0,50]]', b'["masked","open",[9],[3,6],[0,0,50]]'),
+        (b'["masked","open",[0],[3,6],[0,0,50]]', b'["masked","open",[0],[3,7],[0,0,50]]'),
+        (b'["masked","open",[0],[3,6],[0,0,50]]', b'["masked","open",[0],[3,6],[]]'),
+        (b'["masked","open",[0],[3,6],[0,0,50]]', b'["masked","opens",[0],[3,6],[0,0,50]]'),
+        (b'["masked","open",[0],[3,6],[0,0,50]]', b'["masked","open",[0],[3,6],[0,15,50]]'),
+        (b'["masked","open",[0],[3,6],[0,0,50]]', b'["masked","open",[0],[3,6],[0,-1,50]]'),
+        (b'["masked","open",[0],[3,6],[0,0,50]]', b'["masked","open",[0],[3,6],[0,0,0]]'),
+        (b'["masked","open",[0],[3,6],[0,0,50]]', b'["masked","truncate",[0],[3,6],[16]]'),
+        (b'["masked","open",[0],[3,6],[0,0,50]]', b'["masked","open",[0],[3,-6],[0,0,50]]'),
     ):
         assert old in good
         with pytest.raises(InvalidRequest):

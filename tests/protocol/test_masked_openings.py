@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bench.models import dense, random_weights
+from mpc_infer.engine.masked import kernels
 from mpc_infer.graph import Node
 from tests.protocol.masked_parties import evaluate
 from tests.protocol.test_masked_operators import FAT, LEAN, graph_of, single, window
@@ -44,11 +45,14 @@ def segments(run, program):
 def elements(request, words):
     """The opened value as bytes (sums), patterns without their public bit, or bits."""
     if request.op == "open":
-        return words.view(np.uint8)
+        return words.view(np.uint8)[: request.size * request.params[2] // 8]
     if request.op == "flip":
         return np.unpackbits(words.view(np.uint8), bitorder="little", count=request.size)
-    kind, low = (np.uint8, 127) if request.params[1] == 0 else (np.uint16, 2047)
-    return words.view(kind)[: request.size] & low
+    if request.params[1] == 0:
+        return words.view(np.uint8)[: request.size] & 127
+    fields = np.zeros(request.size, dtype=np.uint64)
+    kernels.unpack(words, 0, 12, fields)
+    return fields.astype(np.int64) & 2047
 
 
 @pytest.mark.parametrize("parties", [2, 3, 4])

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from mpc_infer.engine.masked.program import Role, Slot
-from mpc_infer.preprocessing.masked_requests import FAT, LEAN, Kind, MaskedRequest
+from mpc_infer.engine.masked.shorten import SPARE_BITS, shortened
+from mpc_infer.preprocessing.masked_check import WORD_BITS
+from mpc_infer.preprocessing.masked_requests import FAT, LEAN, Kind, MaskedRequest, lane_bits
 
 Shape = tuple[int, ...]
 FROM_SHARES = frozenset({"linear", "apply", "weigh", "multiply", "matmul"})
@@ -69,9 +71,9 @@ class Builder:
         """Shape of a value."""
         return self.requests[number].shape
 
-    def open(self, share: int) -> int:
-        """Make a share public under a mask."""
-        return self.add("open", (share,), self.shape(share), (0,))
+    def open(self, share: int, bits: int = 0) -> int:
+        """Make a share public under a mask. Of ``bits`` fractional bits that it has too many, most are not sent."""
+        return self.add("open", (share,), self.shape(share), (0, max(0, bits - SPARE_BITS), WORD_BITS))
 
     def view(self, op: str, inputs: Sequence[int], shape: Shape, params: Sequence[int] = ()) -> int:
         """A linear map on masked values or on shares, whichever they are."""
@@ -121,7 +123,7 @@ class Builder:
     def select(self, pattern: tuple[int, int], number: int, bits: int) -> int:
         """The value, shifted right, where a comparison was positive, else 0."""
         found, layout = pattern
-        return self.add("select", (found, number), self.shape(number), (bits, layout))
+        return self.add("select", (found, number), self.shape(number), (bits, layout, WORD_BITS, lane_bits(bits)))
 
     def masked(self, tensor: Tensor) -> int:
         """A tensor with f fractional bits, opened."""
@@ -145,7 +147,7 @@ class Builder:
             bits = min([*tensor.opened, *tensor.shares])
             if bits <= most:
                 if bits not in tensor.opened:
-                    tensor.opened[bits] = self.open(tensor.shares[bits])
+                    tensor.opened[bits] = self.open(tensor.shares[bits], bits)
                 return tensor.opened[bits], bits
         return self.masked(tensor), 0
 
@@ -174,14 +176,14 @@ class Builder:
         share = self.share(tensor)
         return self.add("unfold", (share,), tensor.shape) if share in self._folded else share
 
-    def finish(self) -> tuple[MaskedRequest, ...]:
-        """The program, with shares of masks for whoever needs them."""
+    def finish(self, outputs: Sequence[int]) -> tuple[MaskedRequest, ...]:
+        """The program, with shares of masks for whoever needs them, and openings of no more bits than are used."""
         needed: set[int] = set()
         for number in reversed(range(len(self.requests))):
             request = self.requests[number]
             if request.op == "open":
                 shares_mask = number in needed and request.inputs[0] in self._folded
-                self.requests[number] = replace(request, params=(int(shares_mask),))
+                self.requests[number] = replace(request, params=(int(shares_mask), *request.params[1:]))
             elif request.op in FROM_SHARES or (number in needed and request.result is Kind.MASKED):
                 needed.update(request.inputs)
-        return tuple(self.requests)
+        return shortened(self.requests, outputs)

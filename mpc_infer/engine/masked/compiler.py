@@ -88,7 +88,7 @@ def compile_graph(graph: Graph, batch: int, parties: int, frac_bits: int, *, lea
     outputs = tuple(
         (spec.name, builder.result(lowering.tensor(spec.name)), lowering.shapes[spec.name]) for spec in graph.outputs
     )
-    requests = builder.finish()
+    requests = builder.finish([number for _, number, _ in outputs])
     check_program(requests)
     return Program(make_plan(graph.digest, batch, parties, frac_bits, requests), tuple(builder.slots), outputs)
 

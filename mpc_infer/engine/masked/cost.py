@@ -39,9 +39,8 @@ def node_costs(
     """
     lowering = _Marking(graph, batch, Builder(frac_bits, lean_from))
     lowering.run()
-    for spec in graph.outputs:
-        lowering.builder.result(lowering.tensor(spec.name))
-    requests = lowering.builder.finish()
+    outputs = [lowering.builder.result(lowering.tensor(spec.name)) for spec in graph.outputs]
+    requests = lowering.builder.finish(outputs)
     ends = [0, *lowering.ends[len(graph.inputs) :], len(requests)]
     named = [(node.name, node.op, lowering.shapes[node.outputs[0]]) for node in lowering.nodes]
     named.append((OUTPUTS, "", ()))

@@ -12,13 +12,14 @@ from mpc_infer.engine.masked import kernels
 from mpc_infer.engine.masked.compiler import LEAN_FROM, compile_graph
 from mpc_infer.engine.masked.model import MaskedModel, open_model, restore_model
 from mpc_infer.engine.masked.prepare import prepare
-from mpc_infer.engine.masked.program import Program
+from mpc_infer.engine.masked.program import Program, Round
 from mpc_infer.engine.masked.state import Session
 from mpc_infer.engine.pairs import PairSeeds
 from mpc_infer.errors import PlanMismatch, WrongShape
 from mpc_infer.evidence.transcript import Transcript
 from mpc_infer.graph import Graph
 from mpc_infer.preprocessing import Material, Plan
+from mpc_infer.preprocessing.masked_check import WORD_BITS
 from mpc_infer.sharing import fresh_seed
 from mpc_infer.sharing.fixed import FRAC_BITS
 
@@ -117,13 +118,25 @@ def execute(program: Program, session: Session, inputs: Shares, link: Link) -> O
         received = link.exchange(frame, opened.hash)
         for party, theirs in enumerate(received):
             if party != link.rank:
-                kernels.combine(frame, theirs, program.rounds[step].added)
+                combine_frames(program.rounds[step], frame, theirs)
         opened.add(step, frame)
     for task in session.tasks[-1]:
         task()
     outputs = {name: share.whole(shape) for name, share, shape in session.outputs}
     opened.hash()
     return Outcome(outputs, opened.transcript.digest(), len(session.frames), link.counters.bytes_sent - before)
+
+
+def combine_frames(layout: Round, own: Words, other: Words) -> None:
+    """Take a peer's frame of a round into this party's."""
+    for segment in layout.segments:
+        mine, theirs = own[segment.start : segment.stop], other[segment.start : segment.stop]
+        if segment.width == 0:
+            np.bitwise_xor(mine, theirs, out=mine)
+        elif segment.width == WORD_BITS:
+            np.add(mine, theirs, out=mine)
+        else:
+            kernels.add_packed(mine, theirs, segment.count, segment.width)
 
 
 class _Opened:

@@ -1,7 +1,7 @@
 """A party's loops over elements, online. Each reads its material once, in the order in which it lies in memory.
 
 ``first`` says whether this is party 0, which adds what is public. ``bits`` are fractional bits that a value has too
-many; such values get an offset of 2^62 here, so that c = z + 2^62 + r.
+many; such values get an offset of a quarter of the modulus here, so that c = z + 2^(modulus - 2) + r.
 """
 
 import numpy as np
@@ -17,24 +17,69 @@ Lanes = Halves | Quarters
 
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
-_LOW = np.uint64(0xFFFFFFFF)
+_TWO = np.uint64(2)
+_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _OFFSET = np.uint64(1 << 62)
 _SIGN = np.uint64(32)
 
 
-@kernel("u8[::1], u8[::1], i8")
-def combine(own: Words, other: Words, added: int) -> None:
-    """Take in a peer's frame: words before ``added`` by addition, the rest by XOR."""
-    for i in range(added):
-        own[i] += other[i]
-    for i in range(added, own.size):
-        own[i] ^= other[i]
+@kernel()
+def _field(words: Words, index: int, width: int) -> np.uint64:
+    # One of the fields of ``width`` bits that lie back to back.
+    word, shift = (index * width) >> 6, np.uint64((index * width) & 63)
+    found = words[word] >> shift
+    if shift + np.uint64(width) > np.uint64(64):
+        found |= words[word + 1] << (np.uint64(64) - shift)
+    field: np.uint64 = found & (_ALL >> np.uint64(64 - width))
+    return field
 
 
-@kernel("u8[::1], u8, b1, u4[:, ::1], u8[:, ::1], u2[::1]")
-def compare_lean(delta: Words, bits: np.uint64, first: bool, halves: Halves, words: Words, out: Quarters) -> None:
-    """Pick the entries of the truth tables; see `lean_tables_left` for their layout."""
-    lead = np.uint16(1 if first else 0)
+@kernel("u8[::1], i8, i8, u8[::1]")
+def pack(values: Words, low: int, width: int, out: Words) -> None:
+    """Bits ``low`` to ``low + width`` of each value, back to back."""
+    within, pending, filled, place = _ALL >> np.uint64(64 - width), _ZERO, 0, 0
+    for i in range(values.size):
+        field = (values[i] >> np.uint64(low)) & within
+        pending |= field << np.uint64(filled)
+        filled += width
+        if filled >= 64:
+            out[place] = pending
+            place += 1
+            filled -= 64
+            pending = field >> np.uint64(width - filled) if filled else _ZERO
+    if filled:
+        out[place] = pending
+
+
+@kernel("u8[::1], u8[::1], i8, i8")
+def add_packed(own: Words, other: Words, count: int, width: int) -> None:
+    """Add packed fields, each modulo 2^width."""
+    within, pending, filled, place = _ALL >> np.uint64(64 - width), _ZERO, 0, 0
+    for i in range(count):
+        field = (_field(own, i, width) + _field(other, i, width)) & within
+        pending |= field << np.uint64(filled)
+        filled += width
+        if filled >= 64:
+            own[place] = pending
+            place += 1
+            filled -= 64
+            pending = field >> np.uint64(width - filled) if filled else _ZERO
+    if filled:
+        own[place] = pending
+
+
+@kernel("u8[::1], i8, i8, u8[::1]")
+def unpack(words: Words, low: int, width: int, out: Words) -> None:
+    """What `pack` took, with ``low`` zeros below."""
+    for i in range(out.size):
+        out[i] = _field(words, i, width) << np.uint64(low)
+
+
+@kernel("u8[::1], u8, b1, u4[:, ::1], u8[:, ::1], u8[::1]")
+def compare_lean(delta: Words, bits: np.uint64, first: bool, halves: Halves, words: Words, out: Words) -> None:
+    """Pick the entries of the truth tables; see `lean_tables_left` for their layout. 12 bits each, back to back."""
+    lead = np.uint64(1 if first else 0)
+    pending, filled, place = _ZERO, 0, 0
     for i in range(delta.size):
         window = delta[i] >> bits
         low = np.uint32(window)
@@ -53,8 +98,17 @@ def compare_lean(delta: Words, bits: np.uint64, first: bool, halves: Halves, wor
         wide = ((words[0, i] >> d4) & _ONE) << np.uint64(4)
         wide |= ((words[1, i] >> d5) & _ONE) << np.uint64(5)
         wide |= ((words[2, i] >> d4) & _ONE) << np.uint64(10)
-        negated = (np.uint16((window >> _SIGN) & _ONE) ^ np.uint16(1)) & lead
-        out[i] = np.uint16(found) | np.uint16(wide) | np.uint16(negated << np.uint16(11))
+        negated = (((window >> _SIGN) & _ONE) ^ _ONE) & lead
+        field = np.uint64(found) | wide | (negated << np.uint64(11))
+        pending |= field << np.uint64(filled)
+        filled += 12
+        if filled >= 64:
+            out[place] = pending
+            place += 1
+            filled -= 64
+            pending = field >> np.uint64(12 - filled) if filled else _ZERO
+    if filled:
+        out[place] = pending
 
 
 @kernel("u8[::1], u8, b1, u8[:, :, ::1], u1[::1]")
@@ -73,9 +127,9 @@ def compare_fat(delta: Words, bits: np.uint64, first: bool, tables: Words, out: 
         out[i] = np.uint8(found)
 
 
-@kernel("u2[::1], b1, u1[::1], u2[::1], u8[::1], u4[::1], u2[::1], u8[::1], u4[::1], u8[::1]")
+@kernel("u8[::1], b1, u1[::1], u2[::1], u8[::1], u4[::1], u2[::1], u8[::1], u4[::1], u8[::1]")
 def flip_lean(
-    pattern: Quarters,
+    pattern: Words,
     first: bool,
     constant: Bytes,
     single: Quarters,
@@ -89,16 +143,16 @@ def flip_lean(
     """XOR into the drawn bits this party's share of the comparison's result.
 
     Args:
-        pattern: opened, (n,).
+        pattern: opened, 12 bits each, back to back.
         constant, single, low, high: of `LeanTables`.
         chosen: this party's shares of the mask bits.
         mono_low, mono_high: and of their products.
         out: 64 bits to a word.
     """
-    for start in range(0, pattern.size, 64):
+    for start in range(0, chosen.size, 64):
         word = _ZERO
-        for i in range(start, min(start + 64, pattern.size)):
-            p = pattern[i]
+        for i in range(start, min(start + 64, chosen.size)):
+            p = _field(pattern, i, 12)
             bits = (mono_low[i] & low[p]) ^ np.uint64(mono_high[i] & high[p]) ^ np.uint64(chosen[i] & single[p])
             bits ^= bits >> np.uint64(32)
             bits ^= bits >> np.uint64(16)
@@ -130,19 +184,27 @@ def select_lean(delta: Words, first: bool, flips: Words, words: Words, out: Word
 
 
 @kernel(
-    "u8[::1], u8, b1, u8[::1], u8[:, ::1], u2[:, ::1], u8[::1]",
-    "u8[::1], u8, b1, u8[::1], u8[:, ::1], u4[:, ::1], u8[::1]",
+    "u8[::1], u8, u8, b1, u8[::1], u8[:, ::1], u2[:, ::1], u8[::1]",
+    "u8[::1], u8, u8, b1, u8[::1], u8[:, ::1], u4[:, ::1], u8[::1]",
 )
 def select_lean_wide(
-    delta: Words, bits: np.uint64, first: bool, flips: Words, words: Words, small: Lanes, out: Words
+    delta: Words,
+    bits: np.uint64,
+    modulus: np.uint64,
+    first: bool,
+    flips: Words,
+    words: Words,
+    small: Lanes,
+    out: Words,
 ) -> None:
-    """As `select_lean`, of the value without its lowest bits; small (2, n): shares of M and m M in 16 bits."""
-    lead, up = _ONE if first else _ZERO, np.uint64(64) - bits
-    less = _ONE << (np.uint64(62) - bits)
+    """As `select_lean`, of the value modulo 2^modulus without its lowest bits; small (2, n): shares of M and m M."""
+    lead, up = _ONE if first else _ZERO, modulus - bits
+    offset, less = _ONE << (modulus - _TWO), _ONE << (modulus - _TWO - bits)
+    within, last = _ALL >> (np.uint64(64) - modulus), modulus - _ONE
     for i in range(delta.size):
-        c = delta[i] + _OFFSET
+        c = (delta[i] + offset) & within
         public = (c >> bits) - less
-        wrap = (c >> np.uint64(63)) - _ONE
+        wrap = (c >> last) - _ONE
         flip = (flips[i >> 6] >> np.uint64(i & 63)) & _ONE
         on = _ZERO - flip
         plain = lead * public - words[1, i] + ((np.uint64(small[0, i]) << up) & wrap)
@@ -151,12 +213,13 @@ def select_lean_wide(
 
 
 @kernel(
-    "u8[::1], u8, b1, u1[::1], i8[::1], i8[::1], i8[::1], u8[:, ::1], u8[:, ::1], u2[:, ::1], u8[::1]",
-    "u8[::1], u8, b1, u1[::1], i8[::1], i8[::1], i8[::1], u8[:, ::1], u8[:, ::1], u4[:, ::1], u8[::1]",
+    "u8[::1], u8, u8, b1, u1[::1], i8[::1], i8[::1], i8[::1], u8[:, ::1], u8[:, ::1], u2[:, ::1], u8[::1]",
+    "u8[::1], u8, u8, b1, u1[::1], i8[::1], i8[::1], i8[::1], u8[:, ::1], u8[:, ::1], u4[:, ::1], u8[::1]",
 )
 def select_fat(
     delta: Words,
     bits: np.uint64,
+    modulus: np.uint64,
     first: bool,
     pattern: Bytes,
     starts: NDArray[np.int64],
@@ -174,13 +237,14 @@ def select_fat(
         ones, many, small: shares of terms 1 to 23, of all 24 times R, and (when bits are dropped) times M.
         out: (n,).
     """
-    lead, up = _ONE if first else _ZERO, np.uint64(64) - bits
-    less = _ONE << (np.uint64(62) - bits)
+    lead, up = _ONE if first else _ZERO, modulus - bits
+    offset, less = _ONE << (modulus - _TWO), _ONE << (modulus - _TWO - bits)
+    within, last = _ALL >> (np.uint64(64) - modulus), modulus - _ONE
     for i in range(delta.size):
         public, wrap = delta[i], _ZERO
         if bits != _ZERO:
-            public += _OFFSET
-            wrap = (public >> np.uint64(63)) - _ONE
+            public = (public + offset) & within
+            wrap = (public >> last) - _ONE
             public = (public >> bits) - less
         total, masked, top = _ZERO, _ZERO, _ZERO
         for position in range(starts[pattern[i]], starts[pattern[i] + 1]):

@@ -90,12 +90,19 @@ def evaluate(builder: Builder, number: int, bits: int, name: str, domain: Domain
     return builder.shift(total, domain.below * one) if domain.below else total
 
 
-def spline(builder: Builder, number: int, bits: int, name: str, domain: Domain) -> tuple[int, int]:
-    """The spline of an opened value, opened in its turn, and its fractional bits beyond f. For its domain only."""
+def spline(
+    builder: Builder, number: int, bits: int, name: str, domain: Domain, *, exact: bool = False
+) -> tuple[int, int]:
+    """The spline of an opened value, opened in its turn, and its fractional bits beyond f. For its domain only.
+
+    Args:
+        exact: whether the bits beyond f are all needed.
+    """
     f, function = builder.frac_bits, NUMBERS[name]
     params = (bits, f, f + domain.width, domain.index_bits, round(domain.low * (1 << f)), function)
     share = builder.add("spline", (number,), builder.shape(number), params)
-    return builder.open(share), FUNCTIONS[function].scale_bits - f
+    extra = FUNCTIONS[function].scale_bits - f
+    return builder.open(share, 0 if exact else extra), extra
 
 
 SPLINES: Mapping[str, Callable[["Lowering", Node], Tensor]] = dict.fromkeys(DOMAINS, smooth)

@@ -31,7 +31,7 @@ FINER = 8
 def truncated(builder: Builder, share: int, bits: int) -> int:
     """A share with so many fractional bits too many, opened with f."""
     shape = builder.shape(share)
-    return builder.open(builder.add("truncate", (builder.open(share),), shape, (bits,)))
+    return builder.open(builder.add("truncate", (builder.open(share, bits),), shape, (bits,)))
 
 
 def scaled_down(builder: Builder, number: int, low: int, top: int, step: int) -> tuple[int, int]:
@@ -79,7 +79,7 @@ def inverse_root(builder: Builder, number: int, more: int = 0) -> int:
 
 
 def _scaled_back(builder: Builder, normal: int, factor: int, name: str, domain: Domain, more: int) -> int:
-    value, extra = spline(builder, normal, 0, name, domain)
+    value, extra = spline(builder, normal, 0, name, domain, exact=True)
     product = builder.add("multiply", (value, factor), builder.shape(normal))
     return truncated(builder, product, extra + builder.frac_bits - more)
 
@@ -124,9 +124,9 @@ def layer_norm(lowering: "Lowering", node: Node) -> Tensor:
     squares = builder.add("multiply", (centred, centred), shape)
     total = builder.reshape(builder.view("reduce", (squares,), shape[:-1], (len(shape) - 1,)), row)
     # Truncated before the division too: a divisor with enough digits would not fit beside 2 f fractional bits.
-    short = builder.add("truncate", (builder.open(total),), row, (f,))
+    short = builder.add("truncate", (builder.open(total, f),), row, (f,))
     divided = builder.view("scale", (short,), row, (_share_of_one(shape[-1], f),))
-    variance = builder.add("truncate", (builder.open(divided),), row, (f + FINER,))
+    variance = builder.add("truncate", (builder.open(divided, f + FINER),), row, (f + FINER,))
     epsilon = max(1, constant_units(node.attributes["epsilon"], f))
     root = inverse_root(builder, builder.open(builder.shift(variance, epsilon)), FINER)
     normal = truncated(builder, builder.add("multiply", (centred, root), shape), f + FINER)

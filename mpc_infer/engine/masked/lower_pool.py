@@ -40,7 +40,7 @@ def maximum_over(builder: Builder, number: int, axis: int, bits: int) -> int:
             share = builder.join((share, builder.lift(builder.part(number, axis, size - 1, size), 1)), axis)
         if half + rest == 1:
             return share
-        number = builder.open(share)
+        number = builder.open(share, bits)
     return builder.lift(number, 1)
 
 

@@ -13,9 +13,10 @@ from mpc_infer.engine.masked.prepare_views import prepare_view
 from mpc_infer.engine.masked.program import Program, Role
 from mpc_infer.engine.masked.state import Bits, Masked, Session, Shared, State, Weighed, Words, touched
 from mpc_infer.errors import PlanMismatch
+from mpc_infer.preprocessing.masked_check import WORD_BITS
 from mpc_infer.preprocessing.masked_dealer import lanes
 from mpc_infer.preprocessing.masked_layout import fat_tables, lean_tables
-from mpc_infer.preprocessing.masked_requests import FAT, SPLINE_TERMS, MaskedRequest
+from mpc_infer.preprocessing.masked_requests import FAT, SPLINE_TERMS, MaskedRequest, lane_bits
 from mpc_infer.preprocessing.masked_views import VIEWS, ring_word
 
 Parts = Sequence[Words]
@@ -41,6 +42,10 @@ class Preparation:
     def at(self, number: int, task: Callable[[], None]) -> None:
         """Have something done online as soon as a value's inputs are known."""
         self.session.tasks[self._before(number)].append(task)
+
+    def after(self, number: int, task: Callable[[], None]) -> None:
+        """Have something done online as soon as a value's message was opened, before what reads the value."""
+        self.session.tasks[self.program.levels[number]].append(task)
 
     def segment(self, number: int) -> Words:
         """The place of a value's message in its frame."""
@@ -113,12 +118,16 @@ def _adding(array: Words) -> Callable[[Words], None]:
 
 def _open(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequence[Any], parts: Parts) -> State:
     share: Shared = inputs[0]
-    drawn = parts[0].reshape(request.shape)
-    place = prep.segment(number).reshape(request.shape)
+    drawn, (_, low, width) = parts[0].reshape(request.shape), request.params
+    message = prep.segment(number)
+    place = message.reshape(request.shape) if width == WORD_BITS else touched(request.shape)
     place += drawn
     if share.base is not None:
         place += share.base
     prep.at(number, lambda: share.add_into(place))
+    if width != WORD_BITS:
+        prep.at(number, lambda: kernels.pack(place.reshape(-1), low, width, message))
+        prep.after(number, lambda: kernels.unpack(message, low, width, place.reshape(-1)))
     mask = drawn - parts[1].reshape(request.shape) if request.params[0] else drawn
     return Masked(place, mask)
 
@@ -130,7 +139,7 @@ def _unfold(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequ
 
 def _truncate(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequence[Any], parts: Parts) -> State:
     value: Masked = inputs[0]
-    bits, small = ring_word(request.params[0]), lanes(parts[1], request.params[0])[: request.size]
+    bits, small = ring_word(request.params[0]), lanes(parts[1], lane_bits(request.params[0]))[: request.size]
 
     def add(target: Words) -> None:
         kernels.truncate(value.delta.reshape(-1), bits, prep.first, small, target.reshape(-1))
@@ -145,10 +154,9 @@ def _compare(prep: Preparation, number: int, request: MaskedRequest, inputs: Seq
         found, tables = place.view(np.uint8)[:count], parts[1].reshape(count, 7, 4)
         prep.at(number, lambda: kernels.compare_fat(value.delta.reshape(-1), bits, prep.first, tables, found))
         return Bits(found)
-    wide, halves = place.view(np.uint16)[:count], parts[1].view(np.uint32).reshape(8, count)
-    words = parts[2].reshape(3, count)
-    prep.at(number, lambda: kernels.compare_lean(value.delta.reshape(-1), bits, prep.first, halves, words, wide))
-    return Bits(wide, parts[0].view(np.uint16)[:count])
+    halves, words = parts[1].view(np.uint32).reshape(8, count), parts[2].reshape(3, count)
+    prep.at(number, lambda: kernels.compare_lean(value.delta.reshape(-1), bits, prep.first, halves, words, place))
+    return Bits(place, parts[0].view(np.uint16)[:count])
 
 
 def _flip(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequence[Any], parts: Parts) -> State:
@@ -166,18 +174,18 @@ def _flip(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequen
 
 def _select(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequence[Any], parts: Parts) -> State:
     found, value = inputs
-    count, bits = request.size, ring_word(request.params[0])
-    if request.params[1] == FAT:
+    count, (bits, layout, modulus, lane) = request.size, request.params
+    if layout == FAT:
         return Shared(None, [_select_fat(prep, request, found, value, parts)])
-    words = parts[0].reshape(3, count)
-    small = lanes(parts[1], request.params[0])[: 2 * count].reshape(2, -1) if request.params[0] else None
+    words, sizes = parts[0].reshape(3, count), (ring_word(bits), ring_word(modulus))
+    small = lanes(parts[1], lane)[: 2 * count].reshape(2, -1) if bits else None
 
     def add(target: Words) -> None:
         delta, out = value.delta.reshape(-1), target.reshape(-1)
         if small is None:
             kernels.select_lean(delta, prep.first, found.opened, words, out)
         else:
-            kernels.select_lean_wide(delta, bits, prep.first, found.opened, words, small, out)
+            kernels.select_lean_wide(delta, *sizes, prep.first, found.opened, words, small, out)
 
     return Shared(None, [add])
 
@@ -185,16 +193,16 @@ def _select(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequ
 def _select_fat(
     prep: Preparation, request: MaskedRequest, found: Bits, value: Masked, parts: Parts
 ) -> Callable[[Words], None]:
-    count, bits, tables = request.size, ring_word(request.params[0]), fat_tables()
+    count, (bits, _, modulus, lane), tables = request.size, request.params, fat_tables()
     ones, many = parts[0].reshape(count, 23), parts[1].reshape(count, 24)
     grid = np.zeros((0, 24), dtype=np.uint16)
-    if request.params[0]:
-        grid = lanes(parts[2], request.params[0])[: 24 * count].reshape(-1, 24)
-    public = (tables.starts, tables.terms, tables.signs)
+    if bits:
+        grid = lanes(parts[2], lane)[: 24 * count].reshape(-1, 24)
+    public, sizes = (tables.starts, tables.terms, tables.signs), (ring_word(bits), ring_word(modulus))
 
     def add(target: Words) -> None:
         delta, out = value.delta.reshape(-1), target.reshape(-1)
-        kernels.select_fat(delta, bits, prep.first, found.opened, *public, ones, many, grid, out)
+        kernels.select_fat(delta, *sizes, prep.first, found.opened, *public, ones, many, grid, out)
 
     return add
 

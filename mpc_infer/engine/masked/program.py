@@ -43,19 +43,26 @@ class Slot:
 
 @dataclass(frozen=True)
 class Segment:
-    """Where a request's message lies in the frame of its round: words ``start`` to ``stop``."""
+    """A request's message in the frame of its round.
+
+    Attributes:
+        number: the request's.
+        start, stop: its first word, and the one after its last.
+        count, width: what is added up: so many fields of so many bits; width 0 for what is XORed.
+    """
 
     number: int
     start: int
     stop: int
+    count: int
+    width: int
 
 
 @dataclass(frozen=True)
 class Round:
-    """One frame: what is added up first, then what is XORed from word ``added`` on."""
+    """One frame of so many words."""
 
     segments: tuple[Segment, ...]
-    added: int
     words: int
 
 
@@ -109,11 +116,15 @@ def rounds(requests: tuple[MaskedRequest, ...]) -> tuple[Round, ...]:
 
 
 def message_words(request: MaskedRequest) -> int:
-    """Words of a request's message: 8 bytes an element, 1 or 2 bytes a comparison, 1 bit a flip."""
+    """Words of a request's message."""
+    return packed(request.size, message_bits(request))[0]
+
+
+def message_bits(request: MaskedRequest) -> int:
+    """Bits of each element of a request's message: what an opening keeps, 8 or 12 of a comparison, 1 of a flip."""
     if request.op == "open":
-        return request.size
-    bits = 1 if request.op == "flip" else 8 if request.params[1] == FAT else 16
-    return packed(request.size, bits)[0]
+        return request.params[2]
+    return 1 if request.op == "flip" else 8 if request.params[1] == FAT else 12
 
 
 def bytes_sent(requests: tuple[MaskedRequest, ...], parties: int) -> int:
@@ -144,14 +155,14 @@ def make_plan(
 
 
 def _round(requests: tuple[MaskedRequest, ...], numbers: list[int]) -> Round:
-    ordered = sorted(numbers, key=lambda number: requests[number].op != "open")
-    segments, start, added = [], 0, 0
-    for number in ordered:
-        stop = start + message_words(requests[number])
-        segments.append(Segment(number, start, stop))
-        added = stop if requests[number].op == "open" else added
+    segments, start = [], 0
+    for number in numbers:
+        request = requests[number]
+        stop = start + message_words(request)
+        width = message_bits(request) if request.op == "open" else 0
+        segments.append(Segment(number, start, stop, request.size, width))
         start = stop
-    return Round(tuple(segments), added, start)
+    return Round(tuple(segments), start)
 
 
 def kinds(requests: tuple[MaskedRequest, ...]) -> tuple[Kind, ...]:

@@ -15,7 +15,7 @@ from mpc_infer.preprocessing import masked_kernels, masked_products, masked_view
 from tests.protocol.masked_parties import evaluate
 
 MODULES = (kernels, masked_kernels, masked_products, masked_views)
-HELPERS = {"_inside", "_cut_row", "_cut_edge"}
+HELPERS = {"_inside", "_cut_row", "_cut_edge", "_field"}
 
 
 def compiled() -> dict[str, list[object]]:

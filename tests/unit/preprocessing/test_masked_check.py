@@ -118,7 +118,7 @@ def test_a_plan_with_changed_requests_is_refused_or_runs(data):
 @given(data=st.data())
 def test_a_program_of_any_requests_is_refused_or_runs(data):
     small, shapes = st.integers(-3, 8), st.lists(st.integers(1, 4), max_size=4)
-    requests: list[list] = [["masked", "local", [], [2, 3], [0]], ["masked", "open", [0], [2, 3], [0]]]
+    requests: list[list] = [["masked", "local", [], [2, 3], [0]], ["masked", "open", [0], [2, 3], [0, 0, 64]]]
     for _ in range(data.draw(st.integers(1, 12))):
         op = data.draw(st.sampled_from(sorted(OPERATIONS)))
         count = OPERATIONS[op].reads
@@ -144,9 +144,9 @@ def test_a_program_of_any_requests_is_refused_or_runs(data):
         b"[" * 100_000,
         b'{"requests":' + b"[" * 100_000,
         canonical_json({**PLANS[0], "requests": [["masked"]]}),
-        canonical_json({**PLANS[0], "requests": [["masked", "open", [0], [1], [1.5]]]}),
-        canonical_json({**PLANS[0], "requests": [["masked", "open", {"0": 0}, [1], [0]]]}),
-        canonical_json({**PLANS[0], "requests": [["masked", ["open"], [0], [1], [0]]]}),
+        canonical_json({**PLANS[0], "requests": [["masked", "open", [0], [1], [1.5, 0, 64]]]}),
+        canonical_json({**PLANS[0], "requests": [["masked", "open", {"0": 0}, [1], [0, 0, 64]]]}),
+        canonical_json({**PLANS[0], "requests": [["masked", ["open"], [0], [1], [0, 0, 64]]]}),
         canonical_json({**PLANS[0], "requests": [["masked", "local", [], [1] * 9, [0]]]}),
         canonical_json({**PLANS[0], "requests": [["masked", "local", [], [True], [0]]]}),
         canonical_json({**PLANS[0], "requests": [["masked", "local", [], [1], [0]], ["square", [1]]]}),
@@ -166,13 +166,13 @@ def reads_back(plan: Plan) -> Plan:
 
 
 def opened(size: int) -> tuple[MaskedRequest, MaskedRequest]:
-    return MaskedRequest("local", (), (size, 1), (0,)), MaskedRequest("open", (0,), (size, 1), (0,))
+    return MaskedRequest("local", (), (size, 1), (0,)), MaskedRequest("open", (0,), (size, 1), (0, 0, 64))
 
 
 def test_masks_that_are_all_kept_for_later_are_limited():
     # Each is small enough, none takes a correction, and together they would fill the dealer's memory.
     size = 1 << 26
-    requests = [opened(size)[0], *[MaskedRequest("open", (0,), (size, 1), (0,)) for _ in range(8)]]
+    requests = [opened(size)[0], *[MaskedRequest("open", (0,), (size, 1), (0, 0, 64)) for _ in range(8)]]
     kept = MaskedRequest("sum", tuple(range(1, 9)), (size, 1), (0,) + (1,) * 8)
     with pytest.raises(InvalidRequest, match="words of masks at one time"):
         reads_back(chain(*requests, kept))
@@ -190,7 +190,7 @@ def test_reading_much_to_make_little_is_work():
 
 
 def patches(kernel: int, stride: int, dilation: int, pads: int, out: int, repeat: int = 1) -> Plan:
-    image = [MaskedRequest("local", (), (1, 1, 1, 5), (0,)), MaskedRequest("open", (0,), (1, 1, 1, 5), (0,))]
+    image = [MaskedRequest("local", (), (1, 1, 1, 5), (0,)), MaskedRequest("open", (0,), (1, 1, 1, 5), (0, 0, 64))]
     params = (0, 1, kernel, 1, stride, 1, dilation, 0, pads, 1, out, repeat)
     return chain(*image, MaskedRequest("patches", (1,), (1, 1, kernel, out), params))
 
