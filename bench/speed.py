@@ -133,9 +133,9 @@ class Benchmark:
         return found
 
 
-def main() -> int:
-    """Command line."""
-    arguments = _arguments()
+def main(words: Sequence[str] | None = None) -> int:
+    """Command line; ``words`` in place of the process's own."""
+    arguments = _arguments(words)
     torch.set_num_threads(1)
     console = Console(stderr=True)
     names = arguments.only.split(",")
@@ -156,14 +156,14 @@ def main() -> int:
     return 0
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout, everything else on stderr")
     parser.add_argument("--only", default="", help="models, and service, with commas; everything if empty")
     parser.add_argument("--parties", type=int, nargs="+", default=[2, 3])
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS), metavar="SYSTEM")
     parser.add_argument("--seconds", type=float, default=4.0, help="for the evaluations of each row")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     arguments.only = arguments.only or ",".join([*MODELS, SERVICE])
     unknown = set(arguments.only.split(",")) - {*MODELS, SERVICE}
     if unknown:
