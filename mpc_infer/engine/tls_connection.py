@@ -1,8 +1,6 @@
 """One TLS connection to one peer: frames in, frames out, never blocking."""
 
-import os
 import select
-import time
 from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,9 +8,6 @@ from typing import NamedTuple
 from mpc_infer.engine.frames import HEADER_BYTES, MAX_REASON, ElementType, Header, Kind, decode_abort, pack_header
 from mpc_infer.engine.tls_pipe import TlsPipe
 from mpc_infer.errors import PeerFailed, UnexpectedFrame
-
-SPIN_SECONDS = 100e-6
-"""How long a party asks again and again before it sleeps: waking up costs more than most answers take."""
 
 
 class Expected(NamedTuple):
@@ -116,18 +111,6 @@ class Connection:
         """Append a frame to what is to be sent, and send what can be. `advance` says when the peer has gone."""
         self._outgoing.extend(map(memoryview, pieces))
         self.flush()
-
-    def wait(self, milliseconds: float) -> bool:
-        """Wait until something comes, when nothing is left to be sent. False: nothing did.
-
-        Between two questions the processor is offered to whoever wants it, who may be the peer.
-        """
-        limit = time.monotonic() + SPIN_SECONDS
-        while time.monotonic() < limit:
-            if self._pipe.wait(0):
-                return True
-            os.sched_yield()
-        return self._pipe.wait(milliseconds)
 
     def expect(self, expected: Expected, head: bytes = b"") -> None:
         """Name the next frame. The one before must have been taken.

@@ -4,7 +4,6 @@ One thread, one writer per socket, non-blocking sends and receives in one poll l
 to each other at the same time cannot block one another.
 """
 
-import select
 import socket
 import ssl
 import time
@@ -17,13 +16,14 @@ from mpc_infer.engine.frames import HEADER_BYTES, ElementType, Header, Kind, enc
 from mpc_infer.engine.link import Array, Counters
 from mpc_infer.engine.tls_connection import Connection, Expected
 from mpc_infer.engine.tls_meeting import Meeting
+from mpc_infer.engine.tls_wait import Waiting, flush_all, wait_for_one
 from mpc_infer.errors import InternalError, MessageTooLarge, MpcInferError, PeerFailed, PeerTimeout, SessionAborted
 from mpc_infer.identity.tls import TlsCredentials, client_context, server_context
 from mpc_infer.ids import Address
 
 MAX_FRAME_BYTES = 1 << 30
-CANCEL_CHECK_SECONDS = 0.1
-ABORT_SECONDS = 0.2
+CAUSE_SECONDS = 0.2
+"""How long a party whose peer has gone waits for another one to say why."""
 JOINED_BYTES = 1 << 14
 """Up to one TLS record, header and payload are copied together; larger payloads are sent from where they lie."""
 _TYPES = {np.dtype(np.uint64): ElementType.UINT64, np.dtype(np.int64): ElementType.INT64}
@@ -65,7 +65,7 @@ class TlsLink:
 
     def __init__(self, config: LinkConfig, *, cancelled: Callable[[], SessionAborted | None] | None = None) -> None:
         self._config = config
-        self._cancelled = cancelled
+        self._waiting = Waiting(cancelled)
         self._listener = _listen(config.listen)
         self._meeting = Meeting(
             config.rank,
@@ -147,7 +147,7 @@ class TlsLink:
             frame = self._bytes_frame(Kind.ABORT, encode_abort(error))
             for connection in connections:
                 connection.queue(frame)
-            _flush_all(connections)
+            flush_all(connections)
         self._session_id = b""
         self._meeting.close()
 
@@ -188,7 +188,7 @@ class TlsLink:
         while missing := self._meeting.missing():
             if time.monotonic() >= limit:
                 raise PeerTimeout(f"party {missing[0]} did not come to the session in time", party=missing[0])
-            self._check_cancelled()
+            self._waiting.check_cancelled()
             self._meeting.wait(limit - time.monotonic())
             self._meeting.advance()
         self._meeting.settle()
@@ -208,52 +208,22 @@ class TlsLink:
         limit = self._limit()
         pending = list(self._meeting.connections.values())
         while pending:
-            self._wait(pending, limit)
-            self._advance(pending)
+            for connection in self._waiting.ready(pending, limit, self._step):
+                self._advance(connection)
             pending = [connection for connection in pending if not connection.done]
             if pending:
                 # Bytes that trickle in hold nobody beyond the session's end.
-                self._check_wait(pending, self._deadline)
+                self._waiting.check(pending, self._deadline, self._step)
 
-    def _advance(self, pending: list[Connection]) -> None:
-        for connection in pending:
-            try:
-                connection.advance()
-            except PeerFailed as error:
-                raise self._first_cause(error) from error
-
-    def _wait(self, pending: list[Connection], limit: float) -> None:
-        if any(connection.buffered for connection in pending):
-            return
-        if len(pending) == 1 and pending[0].sent:
-            self._wait_for(pending[0], limit)
-        else:
-            self._wait_for_any(pending, limit)
-
-    def _wait_for(self, connection: Connection, limit: float) -> None:
-        while not connection.wait(self._slice_ms(limit)):
-            self._check_wait([connection], limit)
-
-    def _wait_for_any(self, pending: list[Connection], limit: float) -> None:
-        poller = select.poll()
-        for connection in pending:
-            poller.register(connection.fileno(), connection.wants)
-        while not poller.poll(self._slice_ms(limit)):
-            self._check_wait(pending, limit)
-
-    def _check_wait(self, pending: list[Connection], limit: float) -> None:
-        self._check_cancelled()
-        if time.monotonic() >= limit:
-            raise _timeout(pending, self._step)
-
-    def _slice_ms(self, limit: float) -> float:
-        remaining = limit - time.monotonic()
-        seconds = remaining if self._cancelled is None else min(remaining, CANCEL_CHECK_SECONDS)
-        return max(1.0, 1000 * seconds)
+    def _advance(self, connection: Connection) -> None:
+        try:
+            connection.advance()
+        except PeerFailed as error:
+            raise self._first_cause(error) from error
 
     def _first_cause(self, failure: PeerFailed) -> SessionAborted:
         # A peer that gave up closes its sockets. If another one says why, that is the better answer.
-        limit = time.monotonic() + ABORT_SECONDS
+        limit = time.monotonic() + CAUSE_SECONDS
         others = [item for item in self._meeting.connections.values() if item.peer != failure.party]
         for connection in others:
             while time.monotonic() < limit:
@@ -265,16 +235,11 @@ class TlsLink:
                     return cause
                 if connection.received:
                     break
-                _poll_one(connection, limit)
+                wait_for_one(connection, limit)
         return failure
 
     def _limit(self) -> float:
         return min(self._deadline, time.monotonic() + self._config.step_timeout_s)
-
-    def _check_cancelled(self) -> None:
-        error = self._cancelled() if self._cancelled is not None else None
-        if error is not None:
-            raise error
 
 
 def _bytes_of(array: Array) -> memoryview:
@@ -292,25 +257,3 @@ def _without_tickets(context: ssl.SSLContext) -> ssl.SSLContext:
     # Sessions are never resumed; tickets would only be bytes to read past.
     context.num_tickets = 0
     return context
-
-
-def _timeout(pending: list[Connection], step: int) -> PeerTimeout:
-    silent = next((item for item in pending if not item.received), pending[0])
-    return PeerTimeout(f"party {silent.peer} did not answer in time in round {step}", party=silent.peer)
-
-
-def _poll_one(connection: Connection, limit: float) -> None:
-    poller = select.poll()
-    poller.register(connection.fileno(), connection.wants)
-    poller.poll(max(0.0, 1000 * (limit - time.monotonic())))
-
-
-def _flush_all(connections: list[Connection]) -> None:
-    limit = time.monotonic() + ABORT_SECONDS
-    open_ones = [connection for connection in connections if connection.flush() and not connection.sent]
-    while open_ones and time.monotonic() < limit:
-        poller = select.poll()
-        for connection in open_ones:
-            poller.register(connection.fileno(), select.POLLOUT)
-        poller.poll(1000 * (limit - time.monotonic()))
-        open_ones = [connection for connection in open_ones if connection.flush() and not connection.sent]

@@ -4,7 +4,6 @@ Many records go through one system call: for frames of a megabyte that is worth 
 the layers of `ssl.SSLSocket` are left out.
 """
 
-import select
 import socket
 import ssl
 
@@ -30,8 +29,6 @@ class TlsPipe:
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side, server_hostname=hostname)
         self._unsent = memoryview(b"")
         self._room = bytearray(CHUNK_BYTES)
-        self._poller = select.poll()
-        self._poller.register(sock, select.POLLIN)
 
     def fileno(self) -> int:
         """For poll."""
@@ -104,10 +101,6 @@ class TlsPipe:
             if not count:
                 raise
         return count
-
-    def wait(self, milliseconds: float) -> bool:
-        """Sleep until something comes. False: nothing did."""
-        return bool(self._poller.poll(milliseconds))
 
     def close(self) -> None:
         """Close the socket. Never raises."""

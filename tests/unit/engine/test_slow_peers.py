@@ -47,7 +47,7 @@ def test_a_session_is_called_off_while_bytes_trickle_in(make_ring):
         calls.append(0)
         return SessionAborted("called off") if len(calls) > 5 else None
 
-    ring.links[0]._cancelled = cancelled
+    ring.links[0]._waiting._cancelled = cancelled
 
     def work(link):
         if link.rank == 1:
