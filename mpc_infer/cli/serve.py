@@ -11,6 +11,7 @@ import click
 from mpc_infer import telemetry
 from mpc_infer.cli.options import json_option
 from mpc_infer.cli.output import print_json
+from mpc_infer.cli.party_stock import stock
 from mpc_infer.errors import Unavailable
 
 ConfigFile = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -75,5 +76,6 @@ def _check_health(listen: str, directory: Path, role: str) -> str:
 
 
 party = _role("party", "Run a computing party.", "PartyConfig")
+party.add_command(stock)
 dealer = _role("dealer", "Run the dealer of correlated randomness.", "DealerConfig")
 coordinator = _role("coordinator", "Run the coordinator.", "CoordinatorConfig")

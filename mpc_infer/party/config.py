@@ -34,6 +34,9 @@
     [limits]                                # all optional, see PartyLimits
     max_rows = 4096
 
+    [metrics]                               # optional; without it there are none
+    listen = "127.0.0.1:9464"               # plain HTTP, for Prometheus: see party/metrics.py
+
 Relative paths are relative to the file.
 """
 
@@ -174,6 +177,12 @@ class PartyLimits(Section):
     grace_s: Annotated[float, Field(ge=0, le=300)] = 10.0
 
 
+class MetricsSection(Section):
+    """Where metrics can be read. By anybody who gets there: keep it to this machine or a network of your own."""
+
+    listen: HostPort
+
+
 class PartyConfig(Section):
     """Everything a party needs."""
 
@@ -183,6 +192,7 @@ class PartyConfig(Section):
     coordinator: CoordinatorSection
     chain: ChainSection
     limits: PartyLimits = PartyLimits()
+    metrics: MetricsSection | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

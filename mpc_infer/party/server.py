@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 from mpc_infer.chain.registry import Registry
 from mpc_infer.clock import Clock, SystemClock
@@ -13,6 +15,7 @@ from mpc_infer.ids import Address
 from mpc_infer.party.config import PartyConfig
 from mpc_infer.party.lane_host import LaneHost
 from mpc_infer.party.lane_setup import lane_setup
+from mpc_infer.party.metrics import MetricsServer, StockCollector
 from mpc_infer.party.models import ModelShelf, Place
 from mpc_infer.party.openings import Openings
 from mpc_infer.party.pruning import pruning
@@ -22,6 +25,7 @@ from mpc_infer.party.servicer import PartyServicer
 from mpc_infer.party.state import PartyState
 from mpc_infer.party.stock import Stock
 from mpc_infer.party.stock_files import StockFiles, files_key
+from mpc_infer.party.stock_report import stock_report
 from mpc_infer.party.view import RegistryView
 from mpc_infer.rpc.background import Background
 from mpc_infer.rpc.policy import Policy
@@ -121,6 +125,8 @@ async def serve(config: PartyConfig, *, stop: asyncio.Event | None = None) -> No
     wired = await asyncio.to_thread(wire, config, registry, clock)
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(wired.store.close)
+        if config.metrics is not None:
+            stack.callback(_start_metrics(config.metrics.listen, config.party.database).close)
         stack.push_async_callback(wired.background.close)
         stack.push_async_callback(wired.view.close)
         stack.push_async_callback(wired.runner.close)
@@ -128,6 +134,12 @@ async def serve(config: PartyConfig, *, stop: asyncio.Event | None = None) -> No
         await asyncio.gather(*(lane.start() for lane in wired.lanes))
         wired.background.start(pruning(wired.store, clock, config.limits.keep_answers_s), "pruning")
         await _serve_wired(config, wired, ended)
+
+
+def _start_metrics(listen: str, database: Path) -> MetricsServer:
+    server = MetricsServer(*split_host_port(listen), StockCollector(lambda: stock_report(database, datetime.now(UTC))))
+    server.start()
+    return server
 
 
 def build(config: PartyConfig, wired: Wired) -> RpcServer:

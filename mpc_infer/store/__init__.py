@@ -1,7 +1,7 @@
 """What a role keeps: models, jobs, nonces, answers, receipts and batches, in one SQLite file per role."""
 
 from mpc_infer.store.coordinator import CoordinatorStore
-from mpc_infer.store.material import MaterialCount, MaterialLedger, MaterialRecord
+from mpc_infer.store.material import MaterialCount, MaterialLedger, MaterialRecord, look
 from mpc_infer.store.party import PartyStore
 from mpc_infer.store.records import (
     BatchRecord,
@@ -28,4 +28,5 @@ __all__ = [
     "PartyStore",
     "ReceiptRecord",
     "StoredModel",
+    "look",
 ]

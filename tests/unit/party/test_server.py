@@ -8,10 +8,12 @@ from mpc_infer import errors
 from mpc_infer.encoding import address_bytes
 from mpc_infer.identity.signer import Signer
 from mpc_infer.identity.tls import TlsCredentials
+from mpc_infer.ids import MaterialId
 from mpc_infer.party.server import build
 from mpc_infer.rpc.channel import open_channel
 from mpc_infer.rpc.messages import sealed_to, sealing_key_from, signature_to
 from mpc_infer.rpc.status import translated
+from mpc_infer.store import MaterialRecord
 from mpc_infer.v1 import party_pb2, party_pb2_grpc
 
 TIMEOUT = 20
@@ -76,7 +78,10 @@ async def test_a_party_says_who_it_is(call, world):
 
 
 @pytest.mark.parametrize("role", ["client", "party", "dealer", "operator"])
-@pytest.mark.parametrize("method", ["RunJob", "InstallModel", "SignRoot", "PrepareMaterial", "AbortSession"])
+@pytest.mark.parametrize(
+    "method",
+    ["RunJob", "InstallModel", "SignRoot", "PrepareMaterial", "AbortSession", "ListMaterial", "DropMaterial"],
+)
 async def test_only_the_coordinator_moves_a_party(call, world, role, method):
     request = getattr(party_pb2, f"{method}Request")()
     with pytest.raises(errors.NotPermitted):
@@ -86,6 +91,27 @@ async def test_only_the_coordinator_moves_a_party(call, world, role, method):
 async def test_another_coordinator_is_refused(call, world):
     with pytest.raises(errors.NotPermitted):
         await call("RunJob", run_request(world), address=Signer.generate().address)
+
+
+async def test_material_is_listed_and_dropped(call, party, world):
+    ids = [MaterialId(bytes([number]) * 16) for number in range(3)]
+    made = [MaterialRecord(each, 0, world.model_hash, b"", b"p" * 32, 4, 100 + each[0]) for each in ids]
+    await party.stock.add(made)
+    listed = (await call("ListMaterial", party_pb2.ListMaterialRequest())).materials
+    assert [one.material_id for one in listed] == ids
+    assert (listed[1].lane, listed[1].model_hash, listed[1].rows, listed[1].bytes) == (0, world.model_hash, 4, 101)
+    drop = party_pb2.DropMaterialRequest(material_ids=[ids[0], ids[2], bytes(15) + b"x"])
+    for _ in range(2):
+        await call("DropMaterial", drop)
+        listed = (await call("ListMaterial", party_pb2.ListMaterialRequest())).materials
+        assert [one.material_id for one in listed] == [ids[1]]
+    assert party.store.material.counts(0)[0].dropped == 2
+
+
+@pytest.mark.parametrize("ids", [[b"short"], [bytes(16)] * 4097], ids=["short", "too many"])
+async def test_what_is_no_list_of_material_is_refused(call, ids):
+    with pytest.raises(errors.InvalidRequest):
+        await call("DropMaterial", party_pb2.DropMaterialRequest(material_ids=ids))
 
 
 async def test_a_model_is_installed_over_the_wire(call, world):
