@@ -51,7 +51,7 @@ class Spu:
         addresses = [f"127.0.0.1:{port}" for port in free_ports(parties)]
         worker = [os.fspath(PYTHON), "-m", "bench.spu_worker"]
         commands = [[*worker, str(rank), protocol, str(directory), *addresses] for rank in range(parties)]
-        self._processes = LineProcesses(system, commands, {"JAX_PLATFORMS": "cpu"})
+        self._processes = LineProcesses(system, commands, {"JAX_PLATFORMS": "cpu", "JAX_TRACEBACK_FILTERING": "off"})
 
     def __enter__(self) -> "Spu":
         self._processes.__enter__()
@@ -73,7 +73,10 @@ class Spu:
         at = self._directory / "graph.json"
         at.write_bytes(graph)
         job = {"graph": str(at), "tensors": str(tensors), "repeat": repeat, "counts": counts}
-        answers = self._processes.ask(job, ANSWER_SECONDS)
+        try:
+            answers = self._processes.ask(job, ANSWER_SECONDS)
+        except EOFError as error:
+            raise EOFError(f"{error}: {self._last_word()}") from error
         sent = [answer["bytes"] for answer in answers]
         opened = np.load(self._directory / "opened.npy", allow_pickle=False)
         return {
@@ -81,3 +84,7 @@ class Spu:
             "bytes": None if None in sent else round(sum(sent) / len(sent)),
             "output": opened,
         }
+
+    def _last_word(self) -> str:
+        lines = (self._directory / "log-0.txt").read_text(errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
