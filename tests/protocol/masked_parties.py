@@ -104,7 +104,13 @@ def deal(plan: Plan, parties: int) -> tuple[list[bytes], bytes]:
 
 
 def evaluate(
-    graph: Graph, weights: dict[str, Any], inputs: dict[str, Any], parties: int = 2, *, lean_from: int = 2048
+    graph: Graph,
+    weights: dict[str, Any],
+    inputs: dict[str, Any],
+    parties: int = 2,
+    *,
+    lean_from: int = 2048,
+    device: str = "cpu",
 ) -> Run:
     """Run a graph from reals to reals, against the oracle, and check that declared costs are the measured ones."""
     graph.check()
@@ -113,7 +119,7 @@ def evaluate(
     encoded_inputs = {name: encode(value) for name, value in inputs.items()}
     shares = {name: split(value, parties) for name, value in encoded.items()}
     input_shares = {name: split(value, parties) for name, value in encoded_inputs.items()}
-    engine = MaskedEngine(lean_from=lean_from)
+    engine = MaskedEngine(lean_from=lean_from, device=device)
     plan = Plan.from_bytes(engine.plan(graph, batch, parties).to_bytes())
     program = engine.program(graph, batch, parties)
     seeds, answer = deal(plan, parties)

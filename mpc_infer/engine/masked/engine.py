@@ -12,6 +12,7 @@ from mpc_infer.engine.masked import kernels
 from mpc_infer.engine.masked.compiler import LEAN_FROM, compile_graph
 from mpc_infer.engine.masked.model import MaskedModel, open_model, restore_model
 from mpc_infer.engine.masked.prepare import prepare
+from mpc_infer.engine.masked.products import products_on
 from mpc_infer.engine.masked.program import Program, Round
 from mpc_infer.engine.masked.state import Session
 from mpc_infer.engine.pairs import PairSeeds
@@ -33,12 +34,17 @@ class MaskedEngine:
     Args:
         lean_from: comparisons of at least this many elements at once take a round more and a seventh of the material.
             All parties must say the same: it is part of the plan.
+        device: where products are done: `cpu`, or `cuda` (see `products_on`). No other party notices.
+
+    Raises:
+        ConfigError: there is no such device.
     """
 
     name = "masked"
 
-    def __init__(self, *, lean_from: int = LEAN_FROM) -> None:
+    def __init__(self, *, lean_from: int = LEAN_FROM, device: str = "cpu") -> None:
         self._lean_from = lean_from
+        self._products = products_on(device)
         self._programs: dict[tuple[bytes, int, int, int], Program] = {}
 
     def program(self, graph: Graph, batch: int, parties: int, frac_bits: int = FRAC_BITS) -> Program:
@@ -65,7 +71,7 @@ class MaskedEngine:
     def prepare(self, graph: Graph, model: Model, material: Material, rank: int) -> None:
         """Work out everything that does not depend on the input (see `Engine.prepare`)."""
         program, opened = self._program_of(graph, material), _opened(model)
-        material.prepare(lambda parts: prepare(program, opened, rank, _words(parts)))
+        material.prepare(lambda parts: prepare(program, opened, rank, _words(parts), self._products))
 
     def run(
         self, graph: Graph, weights: Model, inputs: Shares, material: Material, link: Link, pairs: PairSeeds
@@ -76,7 +82,7 @@ class MaskedEngine:
             session = material.take_prepared()
         else:
             parts = [material.take(request) for request in material.plan.requests]
-            session = prepare(program, _opened(weights), link.rank, _words(parts))
+            session = prepare(program, _opened(weights), link.rank, _words(parts), self._products)
         material.finish()
         if not isinstance(session, Session):
             raise PlanMismatch("the material was prepared by another engine")

@@ -10,6 +10,7 @@ from mpc_infer.engine.masked import kernels
 from mpc_infer.engine.masked.model import MaskedModel
 from mpc_infer.engine.masked.prepare_linear import LINEAR
 from mpc_infer.engine.masked.prepare_views import prepare_view
+from mpc_infer.engine.masked.products import Products
 from mpc_infer.engine.masked.program import Program, Role
 from mpc_infer.engine.masked.state import Bits, Masked, Session, Shared, State, Weighed, Words, touched
 from mpc_infer.errors import PlanMismatch
@@ -31,6 +32,7 @@ class Preparation:
         first: whether this is party 0.
         session: the result.
         values: by number.
+        products: where products are done.
     """
 
     program: Program
@@ -38,6 +40,7 @@ class Preparation:
     first: bool
     session: Session
     values: list[State]
+    products: Products
 
     def at(self, number: int, task: Callable[[], None]) -> None:
         """Have something done online as soon as a value's inputs are known."""
@@ -60,7 +63,7 @@ class Preparation:
 Step = Callable[[Preparation, int, MaskedRequest, Sequence[Any], Parts], State]
 
 
-def prepare(program: Program, model: MaskedModel, rank: int, parts: Sequence[Parts]) -> Session:
+def prepare(program: Program, model: MaskedModel, rank: int, parts: Sequence[Parts], products: Products) -> Session:
     """Prepare one evaluation.
 
     Args:
@@ -68,13 +71,14 @@ def prepare(program: Program, model: MaskedModel, rank: int, parts: Sequence[Par
         model: opened.
         rank: this party's index.
         parts: material, drawn and corrected parts of every request.
+        products: where products are done.
 
     Raises:
         PlanMismatch: the model is another one.
     """
     frames = [touched((each.words,)) for each in program.rounds]
     session = Session(frames, [[] for _ in range(len(frames) + 1)])
-    preparation = Preparation(program, model, rank == 0, session, [])
+    preparation = Preparation(program, model, rank == 0, session, [], products)
     for number, (request, given) in enumerate(zip(program.requests, parts, strict=True)):
         inputs = [preparation.values[other] for other in request.inputs]
         step = prepare_view if request.op in VIEWS else STEPS[request.op]

@@ -7,7 +7,6 @@ import numpy as np
 
 from mpc_infer.engine.masked.state import Masked, Shared, State, Weighed, Words
 from mpc_infer.errors import PlanMismatch
-from mpc_infer.preprocessing.masked_products import multiply_add, multiply_add_batch, multiply_add_groups
 from mpc_infer.preprocessing.masked_requests import MaskedRequest
 from mpc_infer.preprocessing.masked_views import ring_word
 
@@ -33,14 +32,21 @@ def _lift(prep: "Preparation", number: int, request: MaskedRequest, inputs: Sequ
     return Shared(None, [add] if prep.first else [])
 
 
+def _with_weight(prep: "Preparation", weight: Weighed) -> Callable[[Words, Words, Words], None]:
+    for factor in (weight.share, weight.masked):
+        prep.products.keep(factor)
+    return prep.products.add_product
+
+
 def _linear(prep: "Preparation", number: int, request: MaskedRequest, inputs: Sequence[Any], parts: Parts) -> State:
     value, weight = inputs
     inner, width = weight.share.shape
     base = np.zeros(request.shape, dtype=np.uint64)
-    multiply_add(np.negative(_mask(value)).reshape(-1, inner), weight.masked, base.reshape(-1, width))
+    product = _with_weight(prep, weight)
+    product(np.negative(_mask(value)).reshape(-1, inner), weight.masked, base.reshape(-1, width))
 
     def add(target: Words) -> None:
-        multiply_add(value.delta.reshape(-1, inner), weight.share, target.reshape(-1, width))
+        product(value.delta.reshape(-1, inner), weight.share, target.reshape(-1, width))
 
     return Shared(base, [add])
 
@@ -48,10 +54,11 @@ def _linear(prep: "Preparation", number: int, request: MaskedRequest, inputs: Se
 def _apply(prep: "Preparation", number: int, request: MaskedRequest, inputs: Sequence[Any], parts: Parts) -> State:
     value, weight = inputs
     base = np.zeros(request.shape, dtype=np.uint64)
-    multiply_add_groups(weight.masked, np.negative(_mask(value)), base)
+    product = _with_weight(prep, weight)
+    product(weight.masked, np.negative(_mask(value)), base)
 
     def add(target: Words) -> None:
-        multiply_add_groups(weight.share, value.delta, target)
+        product(weight.share, value.delta, target)
 
     return Shared(base, [add])
 
@@ -86,8 +93,8 @@ def _matmul(prep: "Preparation", number: int, request: MaskedRequest, inputs: Se
     def add(target: Words) -> None:
         factor = right.delta + right_mask if prep.first else right_mask
         out = _flat(target)
-        multiply_add_batch(_flat(left.delta), _flat(factor), out)
-        multiply_add_batch(_flat(left_mask), _flat(right.delta), out)
+        prep.products.add_product(_flat(left.delta), _flat(factor), out)
+        prep.products.add_product(_flat(left_mask), _flat(right.delta), out)
 
     return Shared(None, [add])
 
