@@ -21,6 +21,14 @@ receipt_anchor = "0x…"
 [limits]                               # all optional, see LimitsSection
 queue = 256
 anchor_max_delay_s = 1.0
+
+[batching]                             # optional, see BatchingSection
+max_rows = 64
+max_delay_ms = 0
+
+[material]                             # optional, see MaterialSection
+low = 8
+high = 16
 """
 
 from pathlib import Path
@@ -28,6 +36,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from mpc_infer.coordinator.batching import Batching
+from mpc_infer.coordinator.material import Marks
 from mpc_infer.ids import Address, PartySetId
 from mpc_infer.rpc.settings import (
     ChainSettings,
@@ -95,10 +105,6 @@ class LimitsSection(Section):
         job_s: longest wait for a job, whatever deadline it allows.
         watch_s: longest life of one WatchJob stream; a client reconnects.
         max_message_bytes: largest message in either direction.
-        stock: batches of material kept ready per lane and shape; 0 makes all material when a job runs.
-        stock_bytes: of that, no more than this at one party per lane and shape, but at least one batch.
-        shapes: how many recently used (model, rows) are kept ready.
-        prepare_s: longest making of one batch of material.
         anchor_max_delay_s: longest time that a receipt waits for others before its batch is closed.
         anchor_max_size: receipts of one batch.
         keep_results_s: how long results are kept after their job ended; receipts are kept for ever.
@@ -110,14 +116,50 @@ class LimitsSection(Section):
     job_s: Seconds = 600.0
     watch_s: Seconds = 600.0
     max_message_bytes: Annotated[int, Field(ge=1 << 16, le=1 << 28)] = 64 << 20
-    stock: Annotated[int, Field(ge=0, le=32)] = 16
-    stock_bytes: Annotated[int, Field(gt=0)] = 64 << 20
-    shapes: Annotated[int, Field(ge=1, le=16)] = 4
-    prepare_s: Seconds = 20.0
     anchor_max_delay_s: Annotated[float, Field(ge=0, le=3600)] = 1.0
     anchor_max_size: Annotated[int, Field(ge=1, le=MAX_BATCH)] = MAX_BATCH
     keep_results_s: Annotated[float, Field(gt=0, le=10 * 365 * 86400)] = 7 * 86400.0
     grace_s: Annotated[float, Field(ge=0, le=300)] = 5.0
+
+
+class BatchingSection(Section):
+    """Which jobs run together in one session.
+
+    Attributes:
+        max_rows: rows of a session of several jobs; 1 runs every job alone.
+        max_delay_ms: how long a job waits for company although a lane is free.
+    """
+
+    max_rows: Annotated[int, Field(ge=1, le=MAX_ROWS)] = 1
+    max_delay_ms: Annotated[float, Field(ge=0, le=10_000)] = 0.0
+
+    @property
+    def rules(self) -> Batching:
+        """The same in seconds."""
+        return Batching(self.max_rows, self.max_delay_ms / 1000)
+
+
+class MaterialSection(Section):
+    """How much material is kept ready at the parties.
+
+    Attributes:
+        low: with fewer batches than this, per lane and shape, the stock is filled up.
+        high: up to so many; 0 makes all material when a job runs.
+        max_bytes: no more than this at one party per lane and shape, but at least one batch.
+        shapes: how many recently used (model, rows) are kept ready.
+        prepare_s: longest making of one batch, or opening of one model.
+    """
+
+    low: Annotated[int, Field(ge=0, le=64)] = 8
+    high: Annotated[int, Field(ge=0, le=64)] = 16
+    max_bytes: Annotated[int, Field(gt=0)] = 64 << 20
+    shapes: Annotated[int, Field(ge=1, le=64)] = 8
+    prepare_s: Seconds = 20.0
+
+    @property
+    def marks(self) -> Marks:
+        """What the stock is told."""
+        return Marks(self.low, self.high, self.max_bytes, self.shapes)
 
 
 class CoordinatorConfig(Section):
@@ -127,6 +169,8 @@ class CoordinatorConfig(Section):
     parties: Annotated[tuple[PartySection, ...], Field(min_length=2, max_length=MAX_PARTIES)]
     chain: ChainSection
     limits: LimitsSection = LimitsSection()
+    batching: BatchingSection = BatchingSection()
+    material: MaterialSection = MaterialSection()
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

@@ -3,7 +3,15 @@
 from collections import Counter
 from collections.abc import Mapping, Set
 
-from mpc_infer.errors import DeadlineExpired, MpcInferError, PeerFailed, PeerTimeout, SessionAborted, Unavailable
+from mpc_infer.errors import (
+    DeadlineExpired,
+    MaterialUnusable,
+    MpcInferError,
+    PeerFailed,
+    PeerTimeout,
+    SessionAborted,
+    Unavailable,
+)
 
 
 def fault(errors: Mapping[int, MpcInferError], silent: Set[int]) -> MpcInferError:
@@ -30,7 +38,9 @@ def fault(errors: Mapping[int, MpcInferError], silent: Set[int]) -> MpcInferErro
 
 
 def _is_symptom(error: MpcInferError) -> bool:
-    return isinstance(error, SessionAborted | Unavailable | DeadlineExpired)
+    # A party that cannot use its material says so itself, before anything is spent: it is asked again without.
+    symptoms = SessionAborted | Unavailable | DeadlineExpired
+    return isinstance(error, symptoms) and not isinstance(error, MaterialUnusable)
 
 
 def _refusal(refusals: Mapping[int, MpcInferError], answers: int) -> MpcInferError:

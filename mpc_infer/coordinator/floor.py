@@ -1,17 +1,18 @@
 """What jobs run on, and what is kept of a job while it is under way."""
 
 import asyncio
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mpc_infer.clock import Clock
 from mpc_infer.coordinator.head import Head
+from mpc_infer.coordinator.keeper import Keeper
 from mpc_infer.coordinator.lanes import LanePool
 from mpc_infer.coordinator.ledger import Ledger
-from mpc_infer.coordinator.material import Keeper, Stock
+from mpc_infer.coordinator.material import Stock
+from mpc_infer.coordinator.openings import Openings
 from mpc_infer.coordinator.parties import PartyDoor
-from mpc_infer.ids import Address, SessionId
+from mpc_infer.ids import Address
 from mpc_infer.store import JobState
 from mpc_infer.v1 import coordinator_pb2
 
@@ -22,7 +23,6 @@ class Live:
 
     submission: bytes
     state: JobState = JobState.ACCEPTED
-    session_id: SessionId = field(default_factory=lambda: SessionId(secrets.token_bytes(16)))
     stored: asyncio.Event = field(default_factory=asyncio.Event)
     task: "asyncio.Task[coordinator_pb2.Job] | None" = None
 
@@ -34,6 +34,7 @@ class Floor:
     parties: Sequence[PartyDoor]
     lanes: LanePool
     stock: Stock
+    openings: Openings
     keeper: Keeper
     head: Head
     ledger: Ledger

@@ -1,4 +1,4 @@
-"""The store from the event loop: every call runs on one thread of its own, in order."""
+"""The store from the event loop: a commit waits for the disk, and the event loop must not."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,28 +6,115 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from mpc_infer.store import CoordinatorStore
+from mpc_infer.errors import StoreError
+from mpc_infer.ids import JobId
+from mpc_infer.store import CoordinatorStore, EndedJob, JobRecord, NewJob
 
 Answer = TypeVar("Answer")
+Entry = NewJob | EndedJob
+MAX_GROUP = 256
+"""Jobs that are written in one transaction."""
 
 
 class Ledger:
-    """Owns the store and its thread: a commit waits for the disk, and the event loop must not."""
+    """Owns the store and its threads: one writes, in order, another reads meanwhile.
+
+    What is to be written of jobs while a commit is under way goes into the next one together: under load many jobs
+    share a commit, and a single job waits for no other.
+    """
 
     def __init__(self, path: Path, key: bytes) -> None:
         self.store = CoordinatorStore(path, key)
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-read")
+        self._queue: list[tuple[Entry, asyncio.Future[bool]]] = []
+        self._writing: asyncio.Task[None] | None = None
 
     async def do(self, action: Callable[[CoordinatorStore], Answer]) -> Answer:
-        """Run an action on the store's thread.
+        """Run an action on the thread that writes.
 
         Raises:
             StoreError: the database failed.
             MpcInferError: what the action raises.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._thread, action, self.store)
+        return await asyncio.get_running_loop().run_in_executor(self._writer, action, self.store)
 
-    def close(self) -> None:
+    async def read(self, action: Callable[[CoordinatorStore], Answer]) -> Answer:
+        """Run an action that only reads: it waits for no commit, and sees every one that is over.
+
+        Raises:
+            StoreError: the database failed.
+            MpcInferError: what the action raises.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._reader, action, self.store)
+
+    async def accept(self, job: NewJob) -> JobRecord | None:
+        """Accept a job; or give back the one that was accepted under the same id with the same contents.
+
+        Raises:
+            StoreError: the database failed.
+            JobConflict: the id was used with other contents, or by another owner.
+        """
+        if await self._written(job):
+            return None
+        return await self.read(lambda store: store.same_job(job))
+
+    async def end(self, job: EndedJob) -> None:
+        """Store that an accepted job is DONE or FAILED.
+
+        Raises:
+            StoreError: the database failed, or the job is unknown or over already.
+        """
+        if not await self._written(job):
+            raise StoreError("the job is unknown, or is over already")
+
+    async def _written(self, entry: Entry) -> bool:
+        written = asyncio.get_running_loop().create_future()
+        self._queue.append((entry, written))
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write(), name="ledger")
+        # Shielded: what others wait for is written whoever of us goes away.
+        return await asyncio.shield(written)
+
+    async def _write(self) -> None:
+        try:
+            while self._queue:
+                group, self._queue = self._queue[:MAX_GROUP], self._queue[MAX_GROUP:]
+                await self._write_group(group)
+        finally:
+            self._writing = None
+
+    async def _write_group(self, group: list[tuple[Entry, "asyncio.Future[bool]"]]) -> None:
+        try:
+            refused = await self.do(lambda store: _write_all(store, [entry for entry, _ in group]))
+        except StoreError as error:
+            if len(group) > 1:  # one entry's fault must not be the others'
+                for each in group:
+                    await self._write_group([each])
+                return
+            _settle(group[0][1], error)
+            return
+        for entry, written in group:
+            _settle(written, entry.job_id not in refused)
+
+    async def close(self) -> None:
         """Finish what is queued, then close the file."""
-        self._thread.shutdown(wait=True)
+        if self._writing is not None:
+            await self._writing
+        for thread in (self._writer, self._reader):
+            thread.shutdown(wait=True)
         self.store.close()
+
+
+def _write_all(store: CoordinatorStore, entries: list[Entry]) -> frozenset[JobId]:
+    accepted = [entry for entry in entries if isinstance(entry, NewJob)]
+    return store.write_jobs(accepted, [entry for entry in entries if isinstance(entry, EndedJob)])
+
+
+def _settle(written: "asyncio.Future[bool]", outcome: bool | StoreError) -> None:
+    if written.cancelled():
+        return
+    if isinstance(outcome, StoreError):
+        written.set_exception(outcome)
+    else:
+        written.set_result(outcome)

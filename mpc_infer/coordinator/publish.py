@@ -1,6 +1,6 @@
 """Publishing a model: relay each sealed share to its party and collect the parties' word that they hold it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mpc_infer.coordinator.ledger import Ledger
@@ -27,12 +27,13 @@ INSTALL_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True)
 class Publisher:
-    """Relays models to the parties of one set."""
+    """Relays models to the parties of one set, and tells of every new one."""
 
     ledger: Ledger
     parties: Sequence[PartyDoor]
     domain: Domain
     party_set: PartySetId
+    published: Callable[[ModelHash], None] = lambda _: None
 
     async def publish(
         self, message: coordinator_pb2.PublishModelRequest, caller: Address
@@ -58,6 +59,7 @@ class Publisher:
                 manifest.hash, manifest.name, manifest.version, message.manifest, message.graph, b"".join(known)
             )
             await self.ledger.do(lambda store: store.put_model(listing))
+            self.published(manifest.hash)
         return coordinator_pb2.PublishModelResponse(model_hash=manifest.hash, holdings=self._signed(known))
 
     def _checked(self, message: coordinator_pb2.PublishModelRequest, caller: Address) -> Manifest:

@@ -13,12 +13,15 @@ from mpc_infer.coordinator.accept import Rules
 from mpc_infer.coordinator.anchoring import Anchoring, AnchoringRules
 from mpc_infer.coordinator.board import Board
 from mpc_infer.coordinator.config import CoordinatorConfig
+from mpc_infer.coordinator.dispatch import DispatchRules
 from mpc_infer.coordinator.floor import Floor
 from mpc_infer.coordinator.head import Head
 from mpc_infer.coordinator.jobs import Jobs
+from mpc_infer.coordinator.keeper import Keeper
 from mpc_infer.coordinator.lanes import LanePool
 from mpc_infer.coordinator.ledger import Ledger
-from mpc_infer.coordinator.material import Keeper, Stock
+from mpc_infer.coordinator.material import Stock
+from mpc_infer.coordinator.openings import Openings
 from mpc_infer.coordinator.parties import Directory, PartyDoor, open_parties
 from mpc_infer.coordinator.pruning import pruning
 from mpc_infer.coordinator.publish import Publisher
@@ -107,7 +110,7 @@ async def running(
         await owned.close()
         for party in parties:
             await party.close()
-        ledger.close()
+        await ledger.close()
 
 
 async def _start(
@@ -121,16 +124,17 @@ async def _start(
 ) -> CoordinatorService:
     limits, party_set, board = config.limits, config.party_set, Board()
     head = Head(chain, config.chain.poll_s, config.chain.stale_s)
-    lanes = LanePool(config.lanes, limits.queue)
-    stock = Stock(config.lanes, limits.stock, limits.shapes, limits.stock_bytes)
-    keeper = Keeper(parties, lanes, stock, clock, limits.prepare_s)
-    floor = Floor(parties, lanes, stock, keeper, head, ledger, clock)
-    batching = AnchoringRules(
+    lanes = LanePool(config.lanes)
+    stock = Stock(config.lanes, config.material.marks)
+    openings = Openings(parties, clock, stock.drop_model)
+    keeper = Keeper(parties, lanes, stock, openings, clock, config.material.prepare_s)
+    floor = Floor(parties, lanes, stock, openings, keeper, head, ledger, clock)
+    anchoring_rules = AnchoringRules(
         chain.receipt_domain, party_set, limits.anchor_max_size, limits.anchor_max_delay_s, config.chain.confirmations
     )
-    anchoring = Anchoring(ledger, parties, chain, batching, clock)
-    rules = Rules(chain.receipt_domain, party_set, len(parties), limits.max_rows)
-    jobs = Jobs(floor, rules, board, owned, longest_s=limits.job_s, receipt_stored=anchoring.added)
+    anchoring = Anchoring(ledger, parties, chain, anchoring_rules, clock)
+    dispatch_rules = DispatchRules(config.batching.rules, limits.queue, limits.job_s, chain.receipt_domain)
+    jobs = Jobs(floor, dispatch_rules, party_set, board, owned, receipt_stored=anchoring.added)
     if unfinished := await jobs.recover():
         _LOG.warning("the parties are asked for jobs that a crash left behind", jobs=unfinished)
 
@@ -140,13 +144,14 @@ async def _start(
         await board.all_changed()
 
     for party in parties:
-        background.start(party.watch(partial(_lost, stock, directory, party.index)), f"watch-{party.index}")
+        background.start(party.watch(partial(_lost, keeper, directory, party.index)), f"watch-{party.index}")
     background.start(head.poll(), "head")
     background.start(keeper.run(), "material")
     background.start(anchoring.run(anchored), "anchoring")
     recheck = Recheck(ledger, chain, config.chain.recheck_s, anchoring.wake)
     background.start(recheck.run(), "recheck")
     background.start(pruning(ledger, clock, limits.keep_results_s), "pruning")
+    rules = Rules(chain.receipt_domain, party_set, len(parties), limits.max_rows)
     return CoordinatorService(
         floor,
         rules,
@@ -154,14 +159,14 @@ async def _start(
         jobs=jobs,
         board=board,
         directory=directory,
-        publisher=Publisher(ledger, parties, chain.model_domain, party_set),
+        publisher=Publisher(ledger, parties, chain.model_domain, party_set, keeper.published),
         watch_s=limits.watch_s,
     )
 
 
-def _lost(stock: Stock, directory: Directory, index: int) -> None:
-    """A party may have been restarted: it has no material any more, and perhaps other keys."""
-    stock.drop_all()
+def _lost(keeper: Keeper, directory: Directory, index: int) -> None:
+    """A party may have been restarted: other material may be ready, other models open, other keys in use."""
+    keeper.doubt_all()
     directory.forget(index)
 
 

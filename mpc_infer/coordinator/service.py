@@ -89,7 +89,7 @@ class CoordinatorService:
         """
         if len(request.name) > MAX_NAME:
             raise InvalidRequest(f"a model's name has at most {MAX_NAME} characters")
-        listed = await self._floor.ledger.do(lambda store: _listed(store, request))
+        listed = await self._floor.ledger.read(lambda store: _listed(store, request))
         summaries = (
             coordinator_pb2.ModelSummary(model_hash=each.model_hash, manifest=each.manifest, graph=each.graph)
             for each in listed
@@ -139,14 +139,14 @@ class CoordinatorService:
             ReceiptNotFound: the job is not done.
         """
         record = await self._owned(job_id, caller)
-        return await self._floor.ledger.do(lambda store: self._read_receipt(store, record.job_id))
+        return await self._floor.ledger.read(lambda store: self._read_receipt(store, record.job_id))
 
     async def _job(self, job_id: bytes, caller: Address) -> coordinator_pb2.Job:
         record = await self._owned(job_id, caller)
         return answer_of(record, self._jobs.live_state(record.job_id))
 
     async def _owned(self, job_id: bytes, caller: Address) -> JobRecord:
-        record = await self._floor.ledger.do(lambda store: store.job(_job_id(job_id)))
+        record = await self._floor.ledger.read(lambda store: store.job(_job_id(job_id)))
         if record.owner != caller:
             raise JobNotFound("there is no such job")
         return record

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from mpc_infer.coordinator.accept import AcceptedJob
 from mpc_infer.coordinator.faults import fault
 from mpc_infer.coordinator.parties import PartyDoor, drop
-from mpc_infer.errors import MpcInferError
+from mpc_infer.errors import InvalidRequest, MpcInferError
 from mpc_infer.ids import MaterialId, SessionId
 from mpc_infer.telemetry import Log
-from mpc_infer.v1 import party_pb2
+from mpc_infer.v1 import common_pb2, coordinator_pb2, party_pb2
 
 _LOG = Log("coordinator.session")
 ABORT_S = 1.0
@@ -21,47 +21,57 @@ RESERVE_S = 0.5
 """A session is given up so long before its time is up (or a twentieth of it, if that is shorter): stopping it and
 finding the fault take place within its time. Parties give up by themselves a little earlier still."""
 
-Call = asyncio.Task[party_pb2.RunJobResponse]
+Call = asyncio.Task[party_pb2.RunSessionResponse]
 
 
 @dataclass(frozen=True)
 class Run:
-    """One session of one job.
+    """One session.
 
     Attributes:
+        jobs: those that it runs, all of one model; their rows follow each other in this order.
+        rows: of the session; at least those of the jobs.
         lane: index of the lane at every party.
-        material_id: made ahead on that lane; empty: the session makes its own.
+        material_id: made ahead on that lane for these rows; empty: the session makes its own.
         registry_block: the block at which the parties read the registry.
         timeout_s: seconds until the session is over, the search for whose fault it was included.
     """
 
-    job: AcceptedJob
+    jobs: tuple[AcceptedJob, ...]
+    rows: int
     session_id: SessionId
     lane: int
     material_id: MaterialId
     registry_block: int
     timeout_s: float
 
-    def request(self, index: int) -> party_pb2.RunJobRequest:
+    def request(self, index: int) -> party_pb2.RunSessionRequest:
         """What one party gets: of the sealed inputs only its own."""
-        message = self.job.message
-        return party_pb2.RunJobRequest(
+        return party_pb2.RunSessionRequest(
             session_id=self.session_id,
             lane=self.lane,
             material_id=self.material_id,
             registry_block=self.registry_block,
-            job_request=message.job_request,
-            owner_signature=message.owner_signature,
-            input_commitments=message.input_commitments,
-            sealed_input=message.sealed_inputs[index],
-            result_key=message.result_key if message.HasField("result_key") else None,
+            rows=self.rows,
+            jobs=[party_job(job.message, job.message.sealed_inputs[index]) for job in self.jobs],
         )
 
 
-async def run_session(parties: Sequence[PartyDoor], run: Run) -> tuple[party_pb2.RunJobResponse, ...]:
-    """Run a session and return the parties' answers in order, unchecked.
+def party_job(message: coordinator_pb2.SubmitJobRequest, sealed_input: common_pb2.SealedBox) -> party_pb2.PartyJob:
+    """A job as one party gets it."""
+    return party_pb2.PartyJob(
+        job_request=message.job_request,
+        owner_signature=message.owner_signature,
+        input_commitments=message.input_commitments,
+        sealed_input=sealed_input,
+        result_key=message.result_key if message.HasField("result_key") else None,
+    )
 
-    1. RunJob at every party at once;
+
+async def run_session(parties: Sequence[PartyDoor], run: Run) -> tuple[party_pb2.RunSessionResponse, ...]:
+    """Run a session and return the parties' answers in order: one to each job, unchecked.
+
+    1. RunSession at every party at once;
     2. if all answer, done;
     3. on the first failure, or when the time is nearly up: AbortSession at all parties, wait shortly for what the
        others say, and name the party at fault. That, too, ends within the session's time.
@@ -71,16 +81,29 @@ async def run_session(parties: Sequence[PartyDoor], run: Run) -> tuple[party_pb2
     """
     end, patience_s = asyncio.get_running_loop().time() + run.timeout_s, run.timeout_s - reserve(run.timeout_s)
     calls = [
-        asyncio.create_task(party.call("RunJob", run.request(party.index), run.timeout_s), name=f"run-{party.index}")
+        asyncio.create_task(
+            party.call("RunSession", run.request(party.index), run.timeout_s), name=f"run-{party.index}"
+        )
         for party in parties
     ]
     try:
         done, pending = await asyncio.wait(calls, timeout=patience_s, return_when=asyncio.FIRST_EXCEPTION)
         if not pending and not any(call.exception() for call in done):
-            return tuple(call.result() for call in calls)
+            return tuple(one_each(index, call.result(), run) for index, call in enumerate(calls))
         raise await _give_up(parties, calls, run.session_id, end)
     finally:
         await drop(calls)
+
+
+def one_each(index: int, answer: party_pb2.RunSessionResponse, run: Run) -> party_pb2.RunSessionResponse:
+    """A party's answers, if there is one to every job.
+
+    Raises:
+        InvalidRequest: there is not.
+    """
+    if len(answer.answers) != len(run.jobs):
+        raise InvalidRequest(f"party {index} answered {len(answer.answers)} of {len(run.jobs)} jobs", party=index)
+    return answer
 
 
 def reserve(timeout_s: float) -> float:

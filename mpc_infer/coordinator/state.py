@@ -8,7 +8,7 @@ ACCEPTED: stored, waits for a lane. RUNNING: the parties are at work. DONE: resu
 ANCHORED: the receipt's batch root is on the chain. FAILED: the problem is stored; the job never runs again.
 
 RUNNING lives in memory only: a job costs one durable write when it is accepted and one when it ends. A job that is
-found unfinished when the coordinator starts may have run, so it becomes FAILED.
+found unfinished when the coordinator starts may have run: the parties are asked for their answers (recovery.py).
 """
 
 from collections.abc import Mapping

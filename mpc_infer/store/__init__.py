@@ -6,6 +6,7 @@ from mpc_infer.store.party import PartyStore
 from mpc_infer.store.records import (
     BatchRecord,
     BatchState,
+    EndedJob,
     JobRecord,
     JobState,
     ModelListing,
@@ -18,6 +19,7 @@ __all__ = [
     "BatchRecord",
     "BatchState",
     "CoordinatorStore",
+    "EndedJob",
     "JobRecord",
     "JobState",
     "MaterialCount",

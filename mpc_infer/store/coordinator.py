@@ -1,8 +1,11 @@
 """What the coordinator keeps. Results are encrypted; requests, receipts and batches are not secret."""
 
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from sqlalchemy import Connection, Row, bindparam, select, tuple_, update
+from sqlalchemy import Connection, Row, bindparam, literal_column, select, tuple_, update
 from sqlalchemy.dialects.sqlite import insert
 
 from mpc_infer.encoding import same_digest
@@ -11,7 +14,7 @@ from mpc_infer.ids import JobId, ModelHash
 from mpc_infer.store.base import Store
 from mpc_infer.store.database import prepared
 from mpc_infer.store.outbox import Outbox, read_receipt
-from mpc_infer.store.records import JobRecord, JobState, ModelListing, NewJob, ReceiptRecord
+from mpc_infer.store.records import EndedJob, JobRecord, JobState, ModelListing, NewJob, ReceiptRecord
 from mpc_infer.store.tables import (
     COORDINATOR_APPLICATION_ID,
     COORDINATOR_MIGRATIONS,
@@ -24,14 +27,10 @@ _MODEL = select(models).where(models.c.model_hash == bindparam("model_hash"))
 _PLACE = tuple_(models.c.name, models.c.version, models.c.model_hash)
 _MODELS = select(models).order_by(models.c.name, models.c.version, models.c.model_hash)
 _JOB = select(jobs).where(jobs.c.job_id == bindparam("job_id"))
+_HAS_JOB = prepared(select(literal_column("1")).where(jobs.c.job_id == bindparam("its_job")))
 _UNFINISHED = select(jobs).where(jobs.c.state < JobState.DONE).order_by(jobs.c.created_ms).limit(bindparam("limit"))
 _RECEIPT = select(receipts).where(receipts.c.job_id == bindparam("job_id"))
 _ADD_JOB = prepared(insert(jobs).on_conflict_do_nothing())
-_FINISH = prepared(
-    update(jobs)
-    .where(jobs.c.job_id == bindparam("its_job"), jobs.c.state < bindparam("done"))
-    .values(state=bindparam("done"), updated_ms=bindparam("updated_ms"), result=bindparam("result"))
-)
 _OLD = (
     select(jobs.c.job_id)
     .where(jobs.c.result.is_not(None), jobs.c.updated_ms < bindparam("before_ms"))
@@ -40,6 +39,16 @@ _OLD = (
 )
 _DROP_RESULTS = update(jobs).where(jobs.c.job_id.in_(_OLD)).values(result=None)
 _ADD_RECEIPT = prepared(insert(receipts))
+_END = prepared(
+    update(jobs)
+    .where(jobs.c.job_id == bindparam("its_job"), jobs.c.state < bindparam("done"))
+    .values(
+        state=bindparam("following"),
+        updated_ms=bindparam("updated_ms"),
+        result=bindparam("result"),
+        problem=bindparam("problem"),
+    )
+)
 _MOVE = (
     update(jobs)
     .where(jobs.c.job_id == bindparam("its_job"), jobs.c.state.in_(bindparam("before", expanding=True)))
@@ -108,15 +117,42 @@ class CoordinatorStore(Store):
         Raises:
             JobConflict: the id was used with other contents, or by another owner.
         """
-        unset = {"result": None, "problem": None}
-        row = {**vars(job), "state": int(JobState.ACCEPTED), "updated_ms": job.created_ms, **unset}
-        with self._database.direct() as connection:
-            if connection.execute(_ADD_JOB, row).rowcount == 1:
-                return None
+        if not self.write_jobs([job], []):
+            return None
+        return self.same_job(job)
+
+    def has_job(self, job_id: JobId) -> bool:
+        """Whether a job was accepted under this id: what is asked of every new one, and so without ceremony."""
+        return self._database.exists(_HAS_JOB, {"its_job": job_id})
+
+    def same_job(self, job: NewJob) -> JobRecord:
+        """The job that was accepted under the id of this one, with the same contents.
+
+        Raises:
+            JobNotFound: there is none under this id.
+            JobConflict: the id was used with other contents, or by another owner.
+        """
         known = self.job(job.job_id)
         if known.owner != job.owner or not same_digest(known.request_digest, job.request_digest):
             raise JobConflict("this job id was used before with other contents", remedy="choose a new job id")
         return known
+
+    def write_jobs(self, accepted: Sequence[NewJob], ended: Sequence[EndedJob]) -> frozenset[JobId]:
+        """Accept jobs, then end jobs, in one transaction: many cost hardly more than one.
+
+        Returns:
+            The ids of those for which nothing was written: accepted under this id before, or unknown or over already.
+        """
+        sealed = [self._sealed(job) for job in ended]
+        with self._database.direct() as connection:
+            refused = [job.job_id for job in accepted if not _accept(connection, job)]
+            refused += [job.job_id for job in sealed if not _end(connection, job)]
+        return frozenset(refused)
+
+    def _sealed(self, job: EndedJob) -> EndedJob:
+        if job.result is None:
+            return job
+        return replace(job, result=self._cipher.encrypt(job.result, "jobs.result", job.job_id))
 
     def job(self, job_id: JobId) -> JobRecord:
         """A job by its id.
@@ -150,12 +186,7 @@ class CoordinatorStore(Store):
         Raises:
             StoreError: the job is over already.
         """
-        sealed = self._cipher.encrypt(result, "jobs.result", job_id)
-        values = {"its_job": job_id, "done": int(JobState.DONE), "updated_ms": now_ms, "result": sealed}
-        with self._database.direct() as connection:
-            if connection.execute(_FINISH, values).rowcount != 1:
-                raise StoreError("the job is unknown, or is over already")
-            connection.execute(_ADD_RECEIPT, {"number": None, **vars(receipt)})
+        self._end_one(EndedJob(job_id, now_ms, result=result, receipt=receipt))
 
     def fail_job(self, job_id: JobId, problem: bytes, now_ms: int) -> None:
         """ACCEPTED or RUNNING → FAILED, with what went wrong.
@@ -163,9 +194,11 @@ class CoordinatorStore(Store):
         Raises:
             StoreError: the job is over already.
         """
-        with self._database.write() as connection:
-            before = (JobState.ACCEPTED, JobState.RUNNING)
-            _move(connection, job_id, before, JobState.FAILED, now_ms, problem=problem)
+        self._end_one(EndedJob(job_id, now_ms, problem=problem))
+
+    def _end_one(self, job: EndedJob) -> None:
+        if self.write_jobs([], [job]):
+            raise StoreError("the job is unknown, or is over already")
 
     def drop_results(self, before_ms: int, limit: int = 500) -> int:
         """Drop the oldest results of jobs that changed last before some time; their receipts stay.
@@ -193,6 +226,29 @@ class CoordinatorStore(Store):
         if fields["result"] is not None:
             fields["result"] = self._cipher.decrypt(fields["result"], "jobs.result", fields["job_id"])
         return JobRecord(**{**fields, "state": JobState(fields["state"])})
+
+
+def _accept(connection: sqlite3.Connection, job: NewJob) -> bool:
+    unset = {"result": None, "problem": None}
+    row = {**vars(job), "state": int(JobState.ACCEPTED), "updated_ms": job.created_ms, **unset}
+    return connection.execute(_ADD_JOB, row).rowcount == 1
+
+
+def _end(connection: sqlite3.Connection, job: EndedJob) -> bool:
+    following = JobState.FAILED if job.receipt is None else JobState.DONE
+    values = {
+        "its_job": job.job_id,
+        "done": int(JobState.DONE),
+        "following": int(following),
+        "updated_ms": job.ended_ms,
+        "result": job.result,
+        "problem": job.problem,
+    }
+    if connection.execute(_END, values).rowcount != 1:
+        return False
+    if job.receipt is not None:
+        connection.execute(_ADD_RECEIPT, {"number": None, **vars(job.receipt)})
+    return True
 
 
 def _move(

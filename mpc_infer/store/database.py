@@ -40,6 +40,7 @@ class Database:
         self._path = path
         # Writers queue here: SQLite's own queue polls with sleeps of milliseconds.
         self._writer = threading.Lock()
+        self._reader = threading.Lock()
         self._engine = open_engine(path)
         try:
             with self.write() as connection:
@@ -48,6 +49,7 @@ class Database:
             self._engine.dispose()
             raise
         self._direct: PoolProxiedConnection = self._engine.raw_connection()
+        self._reading: PoolProxiedConnection = self._engine.raw_connection()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -85,6 +87,19 @@ class Database:
             except sqlite3.Error as error:
                 raise StoreError(f"the database {self._path} failed: {error}") from error
 
+    def exists(self, query: str, parameters: dict[str, object]) -> bool:
+        """Whether a `prepared` query finds a row, on the driver's own connection for reading; waits for no writer.
+
+        Raises:
+            StoreError: SQLite failed.
+        """
+        connection: Any = self._reading.driver_connection
+        with self._reader:
+            try:
+                return connection.execute(query, parameters).fetchone() is not None
+            except sqlite3.Error as error:
+                raise StoreError(f"the database {self._path} failed: {error}") from error
+
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         connection: Any = self._direct.driver_connection
@@ -99,6 +114,7 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self._direct.close()
+        self._reading.close()
         self._engine.dispose()
 
 

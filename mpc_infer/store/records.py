@@ -69,6 +69,17 @@ class NewJob:
 
 
 @dataclass(frozen=True)
+class EndedJob:
+    """What is written when a job is over: its result and its receipt, or else what went wrong."""
+
+    job_id: JobId
+    ended_ms: int
+    result: bytes | None = field(default=None, repr=False)
+    receipt: "ReceiptRecord | None" = None
+    problem: bytes | None = None
+
+
+@dataclass(frozen=True)
 class JobRecord:
     """A job. ``result`` is set from DONE on (the serialised answer), ``problem`` in FAILED."""
 

@@ -9,6 +9,7 @@ import pytest
 
 from mpc_infer.client.config import ChainSection as ClientChain
 from mpc_infer.client.config import ClientSection
+from mpc_infer.coordinator.config import BatchingSection, MaterialSection
 from mpc_infer.coordinator.config import LimitsSection as CoordinatorLimits
 from mpc_infer.dealer.config import DealerLimits
 from mpc_infer.party.config import ChainSection as PartyChain
@@ -19,6 +20,8 @@ ROWS = re.findall(r"^\| .+? \| ([\d.]+)(?: (MiB|KiB|s))? \| `([\w.]+)(?:\((\w+)\
 UNITS = {"": 1, "s": 1, "KiB": 1 << 10, "MiB": 1 << 20}
 SETTINGS = {
     "coordinator.limits": CoordinatorLimits,
+    "coordinator.batching": BatchingSection,
+    "coordinator.material": MaterialSection,
     "party.limits": PartyLimits,
     "party.chain": PartyChain,
     "dealer.limits": DealerLimits,

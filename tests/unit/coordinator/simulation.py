@@ -97,6 +97,8 @@ class Network:
         *,
         clock: Clock | None = None,
         chain: dict[str, Any] | None = None,
+        batching: dict[str, Any] | None = None,
+        material: dict[str, Any] | None = None,
         **limits: Any,
     ) -> None:
         self.hall = Hall(size)
@@ -106,14 +108,19 @@ class Network:
         self.parties = [Party(index, self.hall, Chain.receipt_domain, Chain.model_domain) for index in range(size)]
         records = {party.address: self._record(party) for party in self.parties}
         self.chain = Chain(records, self.owner.address)
-        self.config = self._config(directory, chain or {}, {"anchor_max_delay_s": 0.01, "stock": 0, **limits})
+        sections = {
+            "limits": {"anchor_max_delay_s": 0.01, **limits},
+            "batching": batching or {},
+            "material": material or {"high": 0},
+        }
+        self.config = self._config(directory, chain or {}, sections)
         self.service: Any = None
 
     def _record(self, party: Party) -> PartyRecord:
         ids = tuple(key.key_id for key in party.keys.public_keys)
         return PartyRecord(party.address, bytes(32), ids, "", 0)
 
-    def _config(self, directory: Path, chain: dict[str, Any], limits: dict[str, Any]) -> CoordinatorConfig:
+    def _config(self, directory: Path, chain: dict[str, Any], sections: dict[str, Any]) -> CoordinatorConfig:
         contracts = {key: getattr(CONTRACTS, key) for key in ("party_registry", "model_registry", "receipt_anchor")}
         return CoordinatorConfig.model_validate(
             {
@@ -127,7 +134,7 @@ class Network:
                     {"index": party.index, "address": party.address, "target": "127.0.0.1:1"} for party in self.parties
                 ],
                 "chain": {"rpc_url": "http://127.0.0.1:1", "poll_s": 0.05, **contracts, **chain},
-                "limits": limits,
+                **sections,
             }
         )
 

@@ -155,4 +155,4 @@ async def test_every_part_of_a_submission_counts_but_detach(net: Network) -> Non
 async def _refused(net: Network, message: Any, error: type[MpcInferError]) -> None:
     with pytest.raises(error):
         await net.service.submit(message, net.owner.address)
-    assert all("RunJob" not in party.calls for party in net.parties)
+    assert all("RunSession" not in party.calls for party in net.parties)

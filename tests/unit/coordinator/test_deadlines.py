@@ -26,7 +26,7 @@ async def _stored_in_time(net: Network, deadline_s: float) -> MpcInferError:
     return caught.value
 
 
-@pytest.mark.parametrize("silent", [("RunJob",), ("RunJob", "AbortSession")], ids=["lane", "party"])
+@pytest.mark.parametrize("silent", [("RunSession",), ("RunSession", "AbortSession")], ids=["lane", "party"])
 async def test_a_job_with_a_silent_party_fails_before_its_deadline(tmp_path: Path, silent: tuple[str, ...]) -> None:
     net = Network(tmp_path, clock=SystemClock())
     async with net.run():
@@ -40,7 +40,7 @@ async def test_a_job_that_never_gets_a_lane_fails_before_its_deadline(tmp_path: 
     net = Network(tmp_path, clock=SystemClock())
     async with net.run():
         await net.client().publish(IMPORTED, "shift", 1)
-        net.parties[1].hooks["RunJob"] = hang
+        net.parties[1].hooks["RunSession"] = hang
         await net.client().submit("shift", {"x": ROWS}, deadline_s=60.0)
         assert isinstance(await _stored_in_time(net, 3.0), DeadlineExpired)
 
@@ -59,7 +59,7 @@ async def test_the_same_bytes_after_the_deadline_give_the_stored_answer(net: Net
 
 async def test_a_failed_job_is_told_as_failed_after_its_deadline(net: Network) -> None:
     submission = await net.client()._jobs.prepare("shift", {"x": ROWS}, "coordinator", 0.5, detach=False)
-    net.parties[1].hooks["RunJob"] = hang
+    net.parties[1].hooks["RunSession"] = hang
     first = await net.service.submit(submission.prepared.message, net.owner.address)
     net.clock.advance(3600 * 1000)
     again = await net.service.submit(submission.prepared.message, net.owner.address)

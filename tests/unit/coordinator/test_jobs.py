@@ -37,7 +37,7 @@ async def _message(net: Network, deadline_s: float = 30.0, *, detach: bool = Fal
 
 
 def _runs(net: Network) -> int:
-    return net.parties[0].calls.count("RunJob")
+    return net.parties[0].calls.count("RunSession")
 
 
 async def test_the_same_bytes_again_give_the_stored_answer(net: Network) -> None:
@@ -97,7 +97,7 @@ async def test_detached_jobs_are_accepted_and_watched_to_their_end(net: Network)
 
 async def test_a_watch_ends_when_its_time_is_up(tmp_path: Path) -> None:
     net = Network(tmp_path, watch_s=0.05)
-    net.parties[1].hooks["RunJob"] = hang
+    net.parties[1].hooks["RunSession"] = hang
     async with net.run():
         await net.client().publish(IMPORTED, "shift", 1)
         answer = await net.service.submit(await _message(net, 3.0, detach=True), net.owner.address)
@@ -117,7 +117,7 @@ async def _works(net: Network) -> None:
 
 
 async def test_a_silent_party_is_named_in_time_and_the_next_job_works(net: Network) -> None:
-    net.parties[1].hooks = {"RunJob": hang, "AbortSession": hang}
+    net.parties[1].hooks = {"RunSession": hang, "AbortSession": hang}
     await _fails(net, PeerTimeout, 1, deadline_s=0.5)
     net.parties[1].hooks.clear()
     await _works(net)
@@ -127,14 +127,14 @@ async def test_an_unreachable_party_is_named_before_what_others_say(net: Network
     async def unreachable(party: Party, request: Any) -> Any:
         raise Unavailable("connection refused")
 
-    net.parties[2].hooks = {"RunJob": unreachable, "AbortSession": unreachable}
+    net.parties[2].hooks = {"RunSession": unreachable, "AbortSession": unreachable}
     await _fails(net, PeerFailed, 2)
     net.parties[2].hooks.clear()
     await _works(net)
 
 
 async def test_a_party_whose_lane_dies_is_named(net: Network) -> None:
-    net.parties[0].hooks["RunJob"] = fall
+    net.parties[0].hooks["RunSession"] = fall
     await _fails(net, SessionAborted, 0)
     net.parties[0].hooks.clear()
     await _works(net)
@@ -144,26 +144,27 @@ async def test_a_refusal_by_one_party_is_the_reason(net: Network) -> None:
     async def refuse(party: Party, request: Any) -> Any:
         raise CommitmentMismatch("a share does not open its commitment")
 
-    net.parties[1].hooks["RunJob"] = refuse
+    net.parties[1].hooks["RunSession"] = refuse
     await _fails(net, CommitmentMismatch, 1)
     assert net.hall.aborted
 
 
 def _signs_another(change: dict[str, Any]) -> Any:
     async def hook(party: Party, request: Any) -> Any:
-        answer = await party.on_RunJob(request)
+        response = await party.on_RunSession(request)
+        answer = response.answers[0].done
         fields = {**vars(Receipt.from_words(answer.receipt)), **change}
         receipt = Receipt(**fields)
         answer.receipt = receipt.to_words()
         answer.signature.CopyFrom(signature_to(party.address, sign(receipt, party.domain, party.signer)))
-        return answer
+        return response
 
     return hook
 
 
 @pytest.mark.parametrize("change", [{"transcript": bytes(32)}, {"finished": 1 << 60}, {"registry_block": 0}])
 async def test_a_party_that_signs_another_receipt_is_named(net: Network, change: dict[str, Any]) -> None:
-    net.parties[1].hooks["RunJob"] = _signs_another(change)
+    net.parties[1].hooks["RunSession"] = _signs_another(change)
     await _fails(net, ReceiptDisagreement, 1)
     net.parties[1].hooks.clear()
     await _works(net)
@@ -171,38 +172,39 @@ async def test_a_party_that_signs_another_receipt_is_named(net: Network, change:
 
 async def test_a_party_that_returns_the_receipt_and_signs_another_is_named(net: Network) -> None:
     async def hook(party: Party, request: Any) -> Any:
-        answer = await party.on_RunJob(request)
-        answer.signature.signature = party.signer.sign_digest(bytes(32))
-        return answer
+        response = await party.on_RunSession(request)
+        response.answers[0].done.signature.signature = party.signer.sign_digest(bytes(32))
+        return response
 
-    net.parties[2].hooks["RunJob"] = hook
+    net.parties[2].hooks["RunSession"] = hook
     await _fails(net, ReceiptDisagreement, 2)
 
 
 async def test_parties_that_all_sign_for_another_job_are_refused(net: Network) -> None:
     for party in net.parties:
-        party.hooks["RunJob"] = _signs_another({"nonce": bytes(32)})
+        party.hooks["RunSession"] = _signs_another({"nonce": bytes(32)})
     await _fails(net, ReceiptDisagreement, None)
 
 
 async def test_an_output_that_does_not_open_its_commitment_names_its_party(net: Network) -> None:
     async def hook(party: Party, request: Any) -> Any:
-        answer = await party.on_RunJob(request)
-        answer.opening.share = answer.opening.share[:-1] + b"\x7f"
-        return answer
+        response = await party.on_RunSession(request)
+        opening = response.answers[0].done.opening
+        opening.share = opening.share[:-1] + b"\x7f"
+        return response
 
-    net.parties[1].hooks["RunJob"] = hook
+    net.parties[1].hooks["RunSession"] = hook
     await _fails(net, CommitmentMismatch, 1)
 
 
 async def test_commitments_that_do_not_lead_to_the_receipt_are_refused(net: Network) -> None:
     for party in net.parties:
-        party.hooks["RunJob"] = _signs_another({"output_commitment": merkle.root([b"other"])})
+        party.hooks["RunSession"] = _signs_another({"output_commitment": merkle.root([b"other"])})
     await _fails(net, ReceiptDisagreement, None)
 
 
 async def test_a_failed_job_stays_failed_and_says_why(net: Network) -> None:
-    net.parties[0].hooks["RunJob"] = fall
+    net.parties[0].hooks["RunSession"] = fall
     message = await _message(net)
     first = await net.service.submit(message, net.owner.address)
     net.parties[0].hooks.clear()
@@ -215,7 +217,7 @@ async def test_a_full_queue_refuses_without_a_trace(tmp_path: Path) -> None:
     net = Network(tmp_path, queue=1)
     async with net.run():
         await net.client().publish(IMPORTED, "shift", 1)
-        net.parties[0].hooks["RunJob"] = hang
+        net.parties[0].hooks["RunSession"] = hang
         for _ in range(2):
             await net.service.submit(await _message(net, 20.0, detach=True), net.owner.address)
         refused = await _message(net, 20.0)
@@ -226,7 +228,7 @@ async def test_a_full_queue_refuses_without_a_trace(tmp_path: Path) -> None:
 
 
 async def test_a_deadline_that_passes_in_the_queue_fails_the_job(net: Network) -> None:
-    net.parties[0].hooks["RunJob"] = hang
+    net.parties[0].hooks["RunSession"] = hang
     first = asyncio.create_task(net.service.submit(await _message(net, 5.0), net.owner.address))
     await until(lambda: _runs(net))
     second = await net.service.submit(await _message(net, 0.2), net.owner.address)

@@ -8,7 +8,7 @@ import pytest
 from mpc_infer.coordinator.board import MAX_WATCHERS, Board
 from mpc_infer.coordinator.config import CoordinatorConfig
 from mpc_infer.coordinator.faults import fault
-from mpc_infer.coordinator.material import NO_MATERIAL, Pace, Shape, Stock
+from mpc_infer.coordinator.material import NO_MATERIAL, Marks, Pace, Shape, Stock
 from mpc_infer.coordinator.state import MOVES, TERMINAL, move
 from mpc_infer.errors import (
     ConfigError,
@@ -62,8 +62,12 @@ def test_the_party_at_fault(
 SHAPE, OTHER = Shape(ModelHash(bytes(32)), 1), Shape(ModelHash(bytes(32)), 64)
 
 
+def _stock(lanes: int = 1, **marks: int) -> Stock:
+    return Stock(lanes, Marks(**marks))
+
+
 def test_stock_is_kept_for_what_was_used_lately_and_handed_out_once() -> None:
-    stock = Stock(lanes=2, per_shape=1, shapes=1)
+    stock = _stock(lanes=2, low=1, high=1, shapes=1)
     assert stock.wanting() == []
     stock.used(SHAPE)
     assert stock.wanting() == [(0, SHAPE), (1, SHAPE)]
@@ -74,36 +78,70 @@ def test_stock_is_kept_for_what_was_used_lately_and_handed_out_once() -> None:
     assert stock.take(0, SHAPE) == NO_MATERIAL
 
 
-def test_stock_forgets_old_shapes_failed_lanes_and_restarted_parties() -> None:
-    stock = Stock(lanes=2, per_shape=4, shapes=1)
+def test_stock_gives_up_old_shapes_and_forgets_lanes_models_and_everything() -> None:
+    stock = _stock(lanes=2, high=4, shapes=1)
     stock.used(SHAPE)
     stock.add(0, SHAPE, [MaterialId(b"m")])
     stock.used(OTHER)
-    assert stock.take(0, SHAPE) == NO_MATERIAL
     stock.add(0, SHAPE, [MaterialId(b"late")])
     assert stock.take(0, SHAPE) == NO_MATERIAL
-    for lane in (0, 1):
-        stock.add(lane, OTHER, [MaterialId(b"n")])
-    stock.drop_lane(0)
-    assert stock.take(0, OTHER) == NO_MATERIAL
-    assert stock.take(1, OTHER) == b"n"
-    stock.add(1, OTHER, [MaterialId(b"o")])
-    stock.drop_all()
-    assert stock.take(1, OTHER) == NO_MATERIAL
+    assert stock.unwanted() == [b"m", b"late"]
+    assert stock.unwanted() == []
+    for forget in (lambda: stock.drop_lane(0), lambda: stock.drop_model(OTHER.model_hash), stock.drop_all):
+        stock.add(0, OTHER, [MaterialId(b"n")])
+        forget()
+        assert stock.take(0, OTHER) == NO_MATERIAL
 
 
-def test_stock_of_large_material_is_smaller_and_says_when_it_runs_low() -> None:
-    stock = Stock(lanes=1, per_shape=8, shapes=1, max_bytes=400)
+def test_stock_is_filled_from_below_the_low_mark_up_to_the_high_one() -> None:
+    stock = _stock(low=2, high=8)
+    stock.used(SHAPE)
+    stock.add(0, SHAPE, [MaterialId(bytes([each])) for each in range(8)])
+    for left in (7, 6, 5, 4, 3, 2):
+        assert stock.take(0, SHAPE)
+        assert (stock.wanting(), stock.missing(0, SHAPE)) == ([], 8 - left)
+    stock.take(0, SHAPE)
+    assert stock.wanting() == stock.empty() == [(0, SHAPE)]
+    stock.add(0, SHAPE, [MaterialId(b"x")] * 4)
+    assert (stock.wanting(), stock.empty()) == ([(0, SHAPE)], [])
+    stock.add(0, SHAPE, [MaterialId(b"x")] * 3)
+    assert stock.wanting() == []
+
+
+def test_stock_of_large_material_is_smaller() -> None:
+    stock = _stock(high=8, max_bytes=400)
     stock.used(SHAPE)
     assert stock.missing(0, SHAPE) == 1
-    stock.add(0, SHAPE, [MaterialId(b"m")], material_bytes=1)
-    assert stock.missing(0, SHAPE) == 7
-    assert stock.low() == [(0, SHAPE)]
-    stock.add(0, SHAPE, [MaterialId(b"n")], material_bytes=100)
-    assert stock.missing(0, SHAPE) == 2
-    assert stock.low() == []
+    stock.add(0, SHAPE, [MaterialId(b"m")], material_bytes=100)
+    assert stock.missing(0, SHAPE) == 3
     stock.add(0, SHAPE, [], material_bytes=1000)
     assert stock.missing(0, SHAPE) == 0
+
+
+def test_material_for_a_few_more_rows_serves_where_there_is_none_exactly() -> None:
+    stock = _stock(high=2)
+    model = SHAPE.model_hash
+    for rows in (1, 4, 32):
+        stock.used(Shape(model, rows))
+    stock.add(0, Shape(model, 4), [MaterialId(b"4")])
+    stock.add(0, Shape(model, 32), [MaterialId(b"32")])
+    assert stock.nearest(0, SHAPE) == Shape(model, 4)
+    assert stock.nearest(0, Shape(model, 2)) == Shape(model, 4)
+    assert stock.nearest(0, Shape(model, 16)) == Shape(model, 32)
+    stock.take(0, Shape(model, 4))
+    assert stock.nearest(0, SHAPE) == SHAPE
+
+
+def test_where_a_party_has_no_room_one_shape_makes_way_for_another() -> None:
+    stock = _stock(high=4, shapes=2)
+    stock.used(SHAPE)
+    stock.used(OTHER)
+    stock.add(0, SHAPE, [MaterialId(b"a"), MaterialId(b"b")])
+    stock.full(OTHER)
+    assert stock.unwanted() == [b"a"]
+    assert stock.missing(0, OTHER) == 1
+    stock.add(0, OTHER, [MaterialId(b"c")])
+    assert stock.wanting() == []
 
 
 def test_the_pace_follows_how_long_making_took() -> None:
