@@ -202,7 +202,7 @@ def main() -> int:
     found = run(arguments.parties, arguments.clients, arguments.seconds, arguments.engine)
     show(found, Console(stderr=arguments.json))
     if arguments.json:
-        print(json.dumps({"service": found}))
+        print(json.dumps(found))
     return 0
 
 
