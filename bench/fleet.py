@@ -287,7 +287,10 @@ class Fleet:
             engine=self.engine,
             opens_models=False,
             threads=1,
-            max_material=0,
+            material=Path(),  # a worker keeps none in files
+            material_key=b"",
+            ready_batches=0,
+            ready_bytes=0,
             step_s=self._step_s,
             log_level="WARNING",
             log_json=False,
