@@ -186,6 +186,11 @@ def gelu(low: Lowering, node: RawNode) -> Value:
     return applied(low, Op.GELU, low.value(node.inputs[0]))
 
 
+def erf(low: Lowering, node: RawNode) -> None:
+    """Only inside a GELU, which was recognised before (:mod:`mpc_infer.graph.patterns`)."""
+    raise ShapeError("it has no protocol but inside a GELU: x (1 + erf(x / sqrt 2)) / 2", "use Gelu, or Tanh")
+
+
 FUNCTIONS: Mapping[str, Rule] = {
     "Relu": _unary(Op.RELU),
     "Abs": _unary(Op.ABS),
@@ -196,6 +201,7 @@ FUNCTIONS: Mapping[str, Rule] = {
     "Reciprocal": _unary(Op.RECIPROCAL),
     "Sqrt": square_root,
     "Gelu": gelu,
+    "Erf": erf,
     "LeakyRelu": leaky_relu,
     "PRelu": p_relu,
     "Clip": clip,

@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from mpc_infer.graph.ir import Op
 from mpc_infer.graph.lower_functions import applied
 from mpc_infer.graph.lower_linear import binary, linear
+from mpc_infer.graph.lower_views import picked
 from mpc_infer.graph.lowering import Constant, Lowering, Value
 from mpc_infer.graph.raw import RawNode, floats, integer, integers, text
 from mpc_infer.graph.shapes import ShapeError
 
 Rule = Callable[[Lowering, RawNode], Value | None]
 ML = "ai.onnx.ml."
-LABELS = frozenset({f"{ML}ArrayFeatureExtractor", f"{ML}LabelEncoder"})
-"""Operators whose results are labels."""
+EXTRACTOR = f"{ML}ArrayFeatureExtractor"
+"""Picks scores; of a constant list of classes, a label."""
 SCORES = frozenset({f"{ML}LinearClassifier"})
 """Operators whose first result is a label, and whose second one is the scores."""
 NAMING = frozenset({f"{ML}ZipMap", f"{ML}Normalizer", "Cast", "Identity", "Reshape"})
@@ -93,6 +94,16 @@ def scores_of(low: Lowering, node: RawNode) -> None:
     low.bind(node.outputs[1], value)
 
 
+def extracted(low: Lowering, node: RawNode) -> Value:
+    """Scores at constant places."""
+    value, places = low.value(node.inputs[0]), low.known(node.inputs[1], "places")
+    indices = [int(place) for place in places.reshape(-1)]
+    size = value.shape[-1]
+    if not indices or any(not 0 <= index < size for index in indices):
+        raise ShapeError(f"its places {indices} lie outside of {size} elements")
+    return picked(low, value, len(value.shape) - 1, indices)
+
+
 def passed_on(low: Lowering, node: RawNode) -> None:
     """What the client does."""
     low.rename(node.outputs[0], node.inputs[0])
@@ -110,6 +121,7 @@ LEARNED: Mapping[str, Rule] = {
     f"{ML}Scaler": scaler,
     f"{ML}LinearRegressor": linear_regressor,
     f"{ML}LinearClassifier": scores_of,
+    EXTRACTOR: extracted,
     f"{ML}ZipMap": passed_on,
     f"{ML}Normalizer": normalizer,
 }

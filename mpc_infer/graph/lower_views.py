@@ -230,13 +230,14 @@ def gather(low: Lowering, node: RawNode) -> Value:
     size, indices = value.shape[axis], [int(place) for place in places.reshape(-1)]
     if any(not -size <= index < size for index in indices):
         raise ShapeError(f"an index lies outside of {size} elements")
-    picked = _picked(low, value, axis, [index % size for index in indices])
+    found = picked(low, value, axis, [index % size for index in indices])
     shape = (*value.shape[:axis], *places.shape, *value.shape[axis + 1 :])
     rows = value.rows if value.rows is None or value.rows < axis else value.rows + places.ndim - 1
-    return low.settle(picked.name, shape, rows)
+    return low.settle(found.name, shape, rows)
 
 
-def _picked(low: Lowering, value: Value, axis: int, indices: list[int]) -> Value:
+def picked(low: Lowering, value: Value, axis: int, indices: list[int]) -> Value:
+    """Elements at these places of an axis."""
     step = indices[1] - indices[0] if len(indices) > 1 else 1
     if step > 0 and indices == list(range(indices[0], indices[-1] + 1, step)):
         return part(low, value, axis, indices[0], indices[-1] + 1, step)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mpc_infer.errors import CorruptModel, ModelRefused, UnsupportedOperator
 from mpc_infer.graph.folding import FOLDS, INTEGER_TYPES
 from mpc_infer.graph.ir import MAX_NODES, Graph
-from mpc_infer.graph.lower_ml import LABELS, ML, NAMING, SCORES
+from mpc_infer.graph.lower_ml import EXTRACTOR, ML, NAMING, SCORES
 from mpc_infer.graph.lowering import lower
 from mpc_infer.graph.operators import OPERATORS
 from mpc_infer.graph.patterns import with_gelu
@@ -24,7 +24,6 @@ from mpc_infer.graph.raw import AttributeValue, RawModel, RawNode
 MAX_ONNX_BYTES = 512 * 2**20
 REMEDIES: Mapping[str, str] = {
     "LogSoftmax": "export the scores before it; the client can take the softmax",
-    "Erf": "it is supported only inside a GELU",
     f"{ML}Normalizer": "normalise the rows at the client",
 }
 """What to do instead of some operators."""
@@ -152,8 +151,8 @@ def _is_label(graph: Any, maker: Mapping[str, int], name: str) -> bool:
         if name not in maker:
             return False
         node = graph.node[maker[name]]
-        if _operator(node) in LABELS:
-            return True
+        if _operator(node) == EXTRACTOR:
+            return node.input[0] not in maker
         if _operator(node) in SCORES:
             return bool(name == node.output[0])
         if _operator(node) not in NAMING or not node.input:
@@ -181,7 +180,7 @@ def _check_operators(nodes: Iterable[tuple[str, Any]]) -> None:
         if operator not in OPERATORS and operator not in FOLDS:
             raise UnsupportedOperator(
                 f"node {name!r} is a {operator}, which has no private protocol here",
-                remedy=REMEDIES.get(operator, f"use only {', '.join(OPERATORS)}"),
+                remedy=REMEDIES.get(operator, "docs/models.md lists the operators that can be used"),
             )
 
 
