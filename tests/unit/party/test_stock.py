@@ -41,6 +41,7 @@ async def until(condition):
 
 
 async def kill_lanes(network):
+    """Takes seconds: a lane imports torch."""
     for one in network.wired:
         one.lanes[0]._process.send_signal(signal.SIGKILL)
     await until(lambda: not any(one.lanes[0].ready for one in network.wired))
@@ -73,9 +74,7 @@ async def test_files_are_private_and_deleted_after_use(network):
 
 
 async def test_more_than_stays_in_memory_is_read_from_the_disk(network):
-    ids = [os.urandom(16) for _ in range(5)]
-    await network.prepare(*ids)
-    await until(lambda: all(one.lanes[0].ready_material == set(ids[:2]) for one in network.wired))
+    ids = await in_files_alone(network, 3)
     for material_id in (ids[4], ids[0]):
         await assert_usable(network, material_id)
     await until(lambda: all(one.lanes[0].ready_material == set(ids[1:3]) for one in network.wired))
@@ -101,6 +100,14 @@ async def test_what_was_not_begun_survives_the_restart_of_lanes_and_parties(netw
     await assert_usable(network, ids[3])
 
 
+async def in_files_alone(network, count):
+    """Ids of as many batches as stay in memory, and of some more that do not."""
+    ids = [os.urandom(16) for _ in range(2 + count)]
+    await network.prepare(*ids)
+    await until(lambda: all(one.lanes[0].ready_material == set(ids[:2]) for one in network.wired))
+    return ids
+
+
 def flipped(path):
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
@@ -113,26 +120,22 @@ def flipped(path):
     ids=["changed", "cut off", "gone", "open to others"],
 )
 async def test_a_damaged_file_is_noticed_before_anything_is_spent(network, damage):
-    material_id = os.urandom(16)
-    await network.prepare(material_id)
-    await kill_lanes(network)
-    damage(files_of(network, 1)[0])
+    *_, material_id = await in_files_alone(network, 1)
+    damage(network.wired[1].stock._files.path(0, material_id))
     calls = job(network, material_id)
     with pytest.raises(errors.MaterialUnusable):
         await network.parties[1].run(calls[1])
-    assert ids_of(network.parties[1]) == []
-    assert files_of(network, 1) == []
+    assert material_id not in ids_of(network.parties[1])
+    assert material_id.hex() not in [path.name for path in files_of(network, 1)]
     assert len(await network.run([dataclasses.replace(call, material_id=b"") for call in calls])) == 2
 
 
 async def test_one_batch_in_the_place_of_another_is_refused(network):
-    ids = [os.urandom(16) for _ in range(2)]
-    await network.prepare(*ids)
-    await kill_lanes(network)
-    first, second = files_of(network, 1)
+    ids = await in_files_alone(network, 2)
+    first, second = (network.wired[1].stock._files.path(0, each) for each in ids[-2:])
     second.write_bytes(first.read_bytes())
     with pytest.raises(errors.MaterialUnusable):
-        await network.parties[1].run(job(network, bytes.fromhex(second.name))[1])
+        await network.parties[1].run(job(network, ids[-1])[1])
 
 
 async def test_too_much_is_refused_and_nothing_forgotten(network):
