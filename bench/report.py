@@ -6,7 +6,6 @@ docs/benchmarks.json has under the same names; the page's tables are then made f
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,8 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 DATA = ROOT / "docs" / "benchmarks.json"
 Found = Mapping[str, Any]
 _NOTHING = "Not measured yet."
+_PARTS = {"end_to_end": "end to end", "online": "online", "around": "around"}
+"""Of a request to the service, as `bench.service` names them."""
 
 
 def fill(page: str, found: Found) -> str:
@@ -74,12 +75,16 @@ def _targets(found: Found) -> str:
                 each.what,
                 f"{'≤' if each.at_most else '≥'} {each.wanted:g}×",
                 f"{number(each.measured)}×",
-                "yes" if each.met else "**no**",
+                _met(each.met),
             )
             for each in verdicts(found.get("rows", []))
         ],
         words=2,
     )
+
+
+def _met(met: bool) -> str:
+    return "yes" if met else "**no**"
 
 
 def _rows(found: Found) -> str:
@@ -154,10 +159,29 @@ def _largest(bound: Row) -> str:
 
 
 def _service(found: Found) -> str:
-    rows = found.get("service", {}).get("rows", [])
-    names = [name for name, value in rows[0].items() if not isinstance(value, dict | list)] if rows else []
-    titles = [re.sub("_", " ", name) for name in names]
-    return _table(titles, [[number(row.get(name)) for name in names] for row in rows])
+    service = found.get("service")
+    if not service:
+        return _NOTHING
+    wanted, most, around = service["targets"], service["receipts_per_s"], service["around_ms_p50"]
+    return (
+        f"{service['model']}, {service['parties']} parties. Wanted: at least {wanted['receipts_per_s']:g} receipts a "
+        f"second; measured: {number(most)} ({_met(most >= wanted['receipts_per_s'])}). Wanted: with one client at most "
+        f"{wanted['around_ms_p50_one_client']:g} ms between end to end and online; measured: {number(around)} "
+        f"({_met(around <= wanted['around_ms_p50_one_client'])}).\n\n"
+        + _table(
+            ("clients", "receipts/s", *(f"{what}, ms" for what in _PARTS.values()), "CPU ms per receipt"),
+            [
+                (
+                    str(row["clients"]),
+                    number(row["receipts_per_s"]),
+                    *(f"{number(row[f'{name}_ms_p50'])} / {number(row[f'{name}_ms_p99'])}" for name in _PARTS),
+                    number(row["cpu_ms_per_receipt_total"]),
+                )
+                for row in service["rows"]
+            ],
+            words=0,
+        )
+    )
 
 
 def _wan(found: Found) -> str:

@@ -90,3 +90,14 @@ def test_a_model_that_does_not_exist_is_refused(capsys):
     printed = capsys.readouterr()
     assert "no such model: alexnet; there are logreg" in printed.err
     assert printed.out == ""
+
+
+def test_the_service_is_judged_by_the_targets_that_it_names():
+    times = {f"{name}_ms_{label}": 7.0 for name in ("end_to_end", "online", "around") for label in ("p50", "p99")}
+    row = {"clients": 1, "receipts_per_s": 250.0, **times, "cpu_ms_per_receipt_total": 8.0}
+    service = {"model": "digits", "parties": 3, "receipts_per_s": 250.0, "around_ms_p50": 17.0, "rows": [row]}
+    service["targets"] = {"receipts_per_s": 200.0, "around_ms_p50_one_client": 15.0}
+    text = report.TABLES["service"]({"service": service})
+    assert "at least 200 receipts a second; measured: 250 (yes)" in text
+    assert "between end to end and online; measured: 17 (**no**)" in text
+    assert "| 1 | 250 | 7 / 7 | 7 / 7 | 7 / 7 | 8 |" in text
