@@ -14,6 +14,8 @@ from mpc_infer.graph.lowering import Constant, Lowering, Sizes, Value, elements
 from mpc_infer.graph.raw import RawNode, integer, integers, text
 from mpc_infer.graph.shapes import ShapeError
 
+MAX_PLACES = 2**24
+"""Places of all windows along one axis."""
 Rule = Callable[[Lowering, RawNode], Value | None]
 
 
@@ -44,6 +46,8 @@ class Window:
 
     def inside(self, *, pads: bool) -> NDArray[np.float64]:
         """How many places of each window lie in the image, or in the image and its pads."""
+        if self.count * self.kernel > MAX_PLACES:
+            raise ShapeError("its windows have too many places")
         starts = np.arange(self.count)[:, None] * self.stride + np.arange(self.kernel) * self.dilation
         low, high = (0, self.before + self.size + self.after) if pads else (self.before, self.before + self.size)
         return np.asarray(((starts >= low) & (starts < high)).sum(axis=1), dtype=np.float64)

@@ -23,6 +23,8 @@ from mpc_infer.graph.simplify import simplify
 Array = NDArray[np.generic]
 Sizes = tuple[int, ...]
 SEVERAL_OUTPUTS = frozenset({"Split", "ai.onnx.ml.LinearClassifier"})
+MISFITS = (ValueError, TypeError, IndexError, KeyError, ZeroDivisionError, OverflowError)
+"""What numpy and Python raise at shapes and attributes that do not fit: a file comes from outside."""
 MAX_FOLDED = 2**26
 """Elements of everything that is computed here from constants."""
 
@@ -78,6 +80,9 @@ def lower(model: RawModel) -> tuple[Graph, dict[str, NDArray[np.float64]]]:
                     lowering.bind(node.outputs[0], value)
         except ShapeError as error:
             raise UnsupportedOperator(f"node {node.name!r} ({node.op}): {error}", remedy=error.remedy) from error
+        except MISFITS as error:
+            what = f"node {node.name!r} ({node.op}): its inputs, shapes or attributes do not fit together"
+            raise CorruptModel(f"{what} ({type(error).__name__})") from error
     return lowering.finish()
 
 

@@ -87,6 +87,8 @@ def _parse(data: bytes) -> Any:
         raise CorruptModel("the model is not an ONNX file, or is truncated") from error
     if not model.graph.node:
         raise CorruptModel("the model has no nodes; it is not an ONNX model, or is truncated")
+    if model.functions:
+        raise UnsupportedOperator("the model defines functions of its own", remedy="inline them: onnx.inliner")
     _check_opset(model)
     _check_names(model.graph)
     _check_no_external_data(model.graph)

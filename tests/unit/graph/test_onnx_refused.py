@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,16 @@ import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from mpc_infer.errors import CorruptModel, ModelRefused, UnsupportedOperator
 from mpc_infer.graph import import_onnx
+from mpc_infer.graph.lowering import lower
+from mpc_infer.graph.operators import OPERATORS
+from mpc_infer.graph.raw import RawModel, RawNode
 from tests.unit.graph.onnx_models import checked, dense_model, make_model, node, values
 
+DATA = Path(__file__).parent / "data"
 W = {"w": values((8, 8), 1), "v": values((8,), 2)}
 TO = {"to": np.array([4, 2], np.int64)}
 
@@ -113,6 +118,61 @@ def test_changed_bytes_give_a_model_or_our_error(changes: list[tuple[int, int]])
     except ModelRefused:
         return
     imported.graph.check()
+
+
+@pytest.mark.parametrize("name", ["torch_lenet", "torch_encoder_layer", "sklearn_svc_cancer", "sklearn_mlp_wine"])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=4))
+def test_changed_bytes_of_what_is_exported(name: str, changes: list[tuple[int, int]]) -> None:
+    data = bytearray((DATA / f"{name}.onnx").read_bytes())
+    for place, value in changes:
+        data[place % len(data)] = value
+    with suppress(ModelRefused):
+        import_onnx(bytes(data)).graph.check()
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_operators_with_any_attributes(data: st.DataObject) -> None:
+    """Any operator with attributes and constants that may not fit: a model, or our error."""
+    numbers = st.integers(-3, 5)
+    kinds = st.one_of(numbers, st.floats(-2, 2), st.lists(numbers, max_size=4))
+    names = ("axis", "axes", "perm", "pads", "strides", "kernel_shape", "dilations", "group", "keepdims", "split", "to")
+    attributes = data.draw(st.dictionaries(st.sampled_from(names), kinds, max_size=3))
+    attributes = {key: value for key, value in attributes.items() if value != []}
+    arrays = st.lists(numbers, max_size=3).map(
+        lambda items: np.array(items, data.draw(st.sampled_from([np.int64, "f4"])))
+    )
+    weights = data.draw(st.dictionaries(st.sampled_from(["w", "v", "u"]), arrays, max_size=3))
+    op = data.draw(st.sampled_from([op for op in OPERATORS if "." not in op]))
+    made = node(op, ["x", *weights], "y", **attributes)
+    shape = data.draw(st.lists(st.integers(1, 4), max_size=3))
+    graph = helper.make_graph(
+        [made],
+        "any",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", *shape])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    raw = RawModel({"x": (1, *shape)}, ("y",), dict(weights), (_raw(made),), 17)
+    for read in (lambda: import_onnx(bytes(model.SerializeToString())).graph, lambda: lower(raw)[0]):
+        with suppress(ModelRefused):
+            read().check()
+
+
+def _raw(made: Any) -> RawNode:
+    """A node as it is read, without ONNX's own checks before."""
+    attributes = {each.name: helper.get_attribute_value(each) for each in made.attribute}
+    lists = {key: tuple(value) if isinstance(value, list) else value for key, value in attributes.items()}
+    return RawNode(made.name, made.op_type, tuple(made.input), tuple(made.output), lists)
+
+
+def test_a_model_with_functions_of_its_own() -> None:
+    model = dense_model()
+    body = [helper.make_node("Again", ["a"], ["b"], domain="own")]
+    model.functions.append(helper.make_function("own", "Again", ["a"], ["b"], body, [helper.make_opsetid("own", 1)]))
+    refused(model, UnsupportedOperator, "functions of its own")
 
 
 def test_a_name_that_is_not_utf8() -> None:
