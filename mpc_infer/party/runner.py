@@ -168,6 +168,7 @@ class LaneRunner:
             await self._load(lane, call.model_hash, self._left(until_ms))
             self._check_not_aborted(SessionId(call.material_id))
             opening = self._openings.check(call.model_hash)
+            self._stock.check_room(call.lane, len(call.ids))  # again: others may have had the turn before
             fields = {"rows": call.rows, "deadline_ms": until_ms, "room": self._stock.room()}
             blobs = {"model": call.model_hash, "material": b"".join(call.ids)}
             answer = await lane.ask(Message("prepare", fields=fields, blobs=blobs), self._left(until_ms))

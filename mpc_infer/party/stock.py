@@ -73,16 +73,26 @@ class Stock:
         """Bytes that may still be written."""
         return self._limits.max_material_bytes - sum(record.bytes for record in self._ready.values())
 
+    def check_room(self, lane: int, batches: int) -> None:
+        """Refuse to make material for which there is no room.
+
+        Raises:
+            StockFull: the lane has as many batches as it may have, or the disk as many bytes.
+        """
+        held, most = sum(record.lane == lane for record in self._ready.values()), self._limits.max_material
+        if held + batches > most:
+            raise StockFull(f"lane {lane} holds {held} batches of material and may hold {most}; {batches} were wanted")
+        if self.room() <= 0:
+            raise StockFull(f"this party's material takes {self._limits.max_material_bytes} bytes, as many as it may")
+
     async def check_new(self, lane: int, ids: Sequence[MaterialId]) -> None:
         """Refuse to make material for which there is no room, or under ids that were used.
 
         Raises:
-            StockFull: the lane has as many batches as it may have, or the disk as many bytes.
+            StockFull: as `check_room`.
             InvalidRequest: an id comes twice, or was used before.
         """
-        held, most = sum(record.lane == lane for record in self._ready.values()), self._limits.max_material
-        if held + len(ids) > most or self.room() <= 0:
-            raise StockFull(f"lane {lane} holds {held} batches of material and may hold {most}; {len(ids)} were wanted")
+        self.check_room(lane, len(ids))
         if len(set(ids)) != len(ids) or await asyncio.to_thread(self._ledger.known, ids):
             raise InvalidRequest("there was material of such an id before", remedy="choose fresh ids")
 
