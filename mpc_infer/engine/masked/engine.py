@@ -142,7 +142,7 @@ def combine_frames(layout: Round, own: Words, other: Words) -> None:
         elif segment.width == WORD_BITS:
             np.add(mine, theirs, out=mine)
         else:
-            kernels.add_packed(mine, theirs, segment.count, segment.width)
+            kernels.add_packed(mine, theirs, kernels.field_tops(segment.width))
 
 
 class _Opened:

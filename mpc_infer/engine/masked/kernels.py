@@ -4,6 +4,8 @@
 many; such values get an offset of a quarter of the modulus here, so that c = z + 2^(modulus - 2) + r.
 """
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,17 +25,6 @@ _OFFSET = np.uint64(1 << 62)
 _SIGN = np.uint64(32)
 
 
-@kernel()
-def _field(words: Words, index: int, width: int) -> np.uint64:
-    # One of the fields of ``width`` bits that lie back to back.
-    word, shift = (index * width) >> 6, np.uint64((index * width) & 63)
-    found = words[word] >> shift
-    if shift + np.uint64(width) > np.uint64(64):
-        found |= words[word + 1] << (np.uint64(64) - shift)
-    field: np.uint64 = found & (_ALL >> np.uint64(64 - width))
-    return field
-
-
 @kernel("u8[::1], i8, i8, u8[::1]")
 def pack(values: Words, low: int, width: int, out: Words) -> None:
     """Bits ``low`` to ``low + width`` of each value, back to back."""
@@ -51,28 +42,53 @@ def pack(values: Words, low: int, width: int, out: Words) -> None:
         out[place] = pending
 
 
-@kernel("u8[::1], u8[::1], i8, i8")
-def add_packed(own: Words, other: Words, count: int, width: int) -> None:
-    """Add packed fields, each modulo 2^width."""
-    within, pending, filled, place = _ALL >> np.uint64(64 - width), _ZERO, 0, 0
-    for i in range(count):
-        field = (_field(own, i, width) + _field(other, i, width)) & within
-        pending |= field << np.uint64(filled)
-        filled += width
-        if filled >= 64:
-            own[place] = pending
-            place += 1
-            filled -= 64
-            pending = field >> np.uint64(width - filled) if filled else _ZERO
-    if filled:
-        own[place] = pending
+@kernel("u8[::1], u8[::1], u8[::1]")
+def add_packed(own: Words, other: Words, tops: Words) -> None:
+    """Add packed fields, each modulo 2^width.
+
+    Without their highest bits two fields add up inside of a field, so that the words add up as one long number; the
+    highest bits are added without a carry.
+
+    Args:
+        tops: of `field_tops`.
+    """
+    carry, turn = _ZERO, 0
+    for i in range(own.size):
+        top = tops[turn]
+        one = own[i] & ~top
+        first = one + (other[i] & ~top)
+        total = first + carry
+        carry = np.uint64(first < one) | np.uint64(total < first)
+        own[i] = total ^ ((own[i] ^ other[i]) & top)
+        turn += 1
+        if turn == tops.size:
+            turn = 0
 
 
 @kernel("u8[::1], i8, i8, u8[::1]")
 def unpack(words: Words, low: int, width: int, out: Words) -> None:
     """What `pack` took, with ``low`` zeros below."""
+    within, step, up = _ALL >> np.uint64(64 - width), np.uint64(width), np.uint64(low)
+    word, shift = 0, _ZERO
     for i in range(out.size):
-        out[i] = _field(words, i, width) << np.uint64(low)
+        found = words[word] >> shift
+        end = shift + step
+        if end >= np.uint64(64):
+            word += 1
+            end -= np.uint64(64)
+            if end > _ZERO:
+                found |= words[word] << (np.uint64(64) - shift)
+        out[i] = (found & within) << up
+        shift = end
+
+
+@cache
+def field_tops(width: int) -> Words:
+    """The highest bits of 64 packed fields: (width,) words."""
+    tops = np.zeros(width, dtype=np.uint64)
+    for place in range(width - 1, 64 * width, width):
+        tops[place // 64] |= np.uint64(1 << place % 64)
+    return tops
 
 
 @kernel("u8[::1], u8, b1, u4[:, ::1], u8[:, ::1], u8[::1]")
@@ -149,10 +165,18 @@ def flip_lean(
         mono_low, mono_high: and of their products.
         out: 64 bits to a word.
     """
+    at, shift = 0, _ZERO
     for start in range(0, chosen.size, 64):
         word = _ZERO
         for i in range(start, min(start + 64, chosen.size)):
-            p = _field(pattern, i, 12)
+            p = pattern[at] >> shift
+            shift += np.uint64(12)
+            if shift >= np.uint64(64):
+                at += 1
+                shift -= np.uint64(64)
+                if shift > _ZERO:
+                    p |= pattern[at] << (np.uint64(12) - shift)
+            p &= np.uint64(4095)
             bits = (mono_low[i] & low[p]) ^ np.uint64(mono_high[i] & high[p]) ^ np.uint64(chosen[i] & single[p])
             bits ^= bits >> np.uint64(32)
             bits ^= bits >> np.uint64(16)

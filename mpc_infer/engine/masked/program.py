@@ -48,13 +48,12 @@ class Segment:
     Attributes:
         number: the request's.
         start, stop: its first word, and the one after its last.
-        count, width: what is added up: so many fields of so many bits; width 0 for what is XORed.
+        width: bits of the fields that are added up; 0 for what is XORed.
     """
 
     number: int
     start: int
     stop: int
-    count: int
     width: int
 
 
@@ -160,7 +159,7 @@ def _round(requests: tuple[MaskedRequest, ...], numbers: list[int]) -> Round:
         request = requests[number]
         stop = start + message_words(request)
         width = message_bits(request) if request.op == "open" else 0
-        segments.append(Segment(number, start, stop, request.size, width))
+        segments.append(Segment(number, start, stop, width))
         start = stop
     return Round(tuple(segments), start)
 

@@ -15,7 +15,7 @@ from mpc_infer.preprocessing import masked_kernels, masked_products, masked_view
 from tests.protocol.masked_parties import evaluate
 
 MODULES = (kernels, masked_kernels, masked_products, masked_views)
-HELPERS = {"_inside", "_cut_row", "_cut_edge", "_field"}
+HELPERS = {"_inside", "_cut_row", "_cut_edge"}
 
 
 def compiled() -> dict[str, list[object]]:
@@ -39,6 +39,23 @@ def test_a_session_compiles_nothing(lean_from):
     graph = dense([4, 8, 2])
     evaluate(graph, random_weights(graph), {"x": np.ones((2, 4))}, lean_from=lean_from)
     assert compiled() == before
+
+
+@pytest.mark.parametrize("width", [1, 7, 12, 31, 32, 33, 40, 50, 63])
+def test_packed_fields_add_up_each_by_itself(width):
+    random = np.random.default_rng(width)
+    for low in (0, 1):
+        for count in (1, 63, 64, 65, 200):
+            values = random.integers(0, 2**64 - 1, (2, count), dtype=np.uint64, endpoint=True)
+            values[:, :2] = 2**64 - 1  # carries that must not leave their field
+            packed = np.zeros((2, -(-count * width // 64)), dtype=np.uint64)
+            for own, out in zip(values, packed, strict=True):
+                kernels.pack(own, low, width, out)
+            kernels.add_packed(packed[0], packed[1], kernels.field_tops(width))
+            found = np.zeros(count, dtype=np.uint64)
+            kernels.unpack(packed[0], low, width, found)
+            fields = (values >> np.uint64(low)).sum(axis=0, dtype=np.uint64) & np.uint64(2**width - 1)
+            assert (found == fields << np.uint64(low)).all()
 
 
 def test_of_processes_that_start_at_once_one_compiles(tmp_path: Path):
