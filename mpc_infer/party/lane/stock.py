@@ -19,6 +19,7 @@ from mpc_infer.store import sealed_file
 from mpc_infer.telemetry import Log
 
 _LOG = Log("party.lane.stock")
+_REMEMBERED = 4096
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ class LaneStock:
         self._engine = engine
         self._on_ready = on_ready
         self._held: OrderedDict[MaterialId, _Held] = OrderedDict()
+        self._taken: OrderedDict[MaterialId, None] = OrderedDict()
+        """What was used lately. The ledger keeps it from being asked for again; until its file is gone, so do we."""
         try:
             (place.files.directory / str(place.lane)).mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -139,6 +142,8 @@ class LaneStock:
         Raises:
             MaterialUnusable: it is not there, damaged, or was made for something else.
         """
+        if material_id in self._taken:
+            raise MaterialUnusable("the material was used before", party=self._place.rank)
         held = self._held.setdefault(material_id, _Held(model_hash, model, plan))
         try:
             _check_made_for(held, model, plan)
@@ -151,6 +156,9 @@ class LaneStock:
         """A batch, once. Raises as `claim`."""
         self.claim(material_id, model_hash, model, plan)
         material = self._held.pop(material_id).material
+        self._taken[material_id] = None
+        while len(self._taken) > _REMEMBERED:
+            self._taken.popitem(last=False)
         if material is None:
             raise MaterialUnusable("the material is gone", party=self._place.rank)
         return material
