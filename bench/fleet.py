@@ -27,9 +27,8 @@ import numpy as np
 
 from bench.child import Child
 from bench.dealer import DealerProcess
-from bench.wire import result_of
+from bench.wire import PartyResult, result_of
 from mpc_infer.devnet.ports import free_ports
-from mpc_infer.engine.session import SessionResult
 from mpc_infer.errors import MpcInferError, Unavailable
 from mpc_infer.graph import Graph
 from mpc_infer.identity import CertificateAuthority, Signer, TlsCredentials
@@ -66,7 +65,7 @@ class Prepared:
 class Inference:
     """What the parties of one session returned: `results`, one for each party."""
 
-    def __init__(self, results: list[SessionResult]) -> None:
+    def __init__(self, results: list[PartyResult]) -> None:
         self.results = results
 
     @property

@@ -1,8 +1,10 @@
 """What a fleet and its parties say to each other, as `mpc_infer.party.frames` messages."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from mpc_infer.encoding import DIGEST_BYTES
+from mpc_infer.engine.jobs import JobResult
 from mpc_infer.engine.session import SessionResult
 from mpc_infer.party.frames import Message
 from mpc_infer.sharing import decode_tensors, encode_tensors
@@ -10,8 +12,28 @@ from mpc_infer.sharing import decode_tensors, encode_tensors
 MAX_SHARE_BYTES = 1 << 30
 
 
+@dataclass(frozen=True, repr=False)
+class PartyResult:
+    """What a session of one job gave a party; see `SessionResult` and `JobResult`."""
+
+    output_share: dict[str, Any]
+    salt: bytes
+    commitments: tuple[bytes, ...]
+    transcript: bytes
+    plan_digest: bytes
+    started_ms: int
+    finished_ms: int
+    online_ms: float
+    evaluated_ms: float
+    rounds: int
+    bytes_sent: int
+
+
 def result_message(result: SessionResult) -> Message:
-    """What a session gave a party."""
+    """What a session gave a party: its only job, or the reason why that did not run is raised."""
+    (job,) = result.jobs
+    if not isinstance(job, JobResult):
+        raise job
     fields = {
         "started_ms": result.started_ms,
         "finished_ms": result.finished_ms,
@@ -21,19 +43,19 @@ def result_message(result: SessionResult) -> Message:
         "bytes_sent": result.bytes_sent,
     }
     blobs = {
-        "share": encode_tensors(result.output_share),
-        "salt": result.salt,
-        "commitments": b"".join(result.commitments),
+        "share": encode_tensors(job.share),
+        "salt": job.salt,
+        "commitments": b"".join(job.commitments),
         "transcript": result.transcript,
         "plan": result.plan_digest,
     }
     return Message("result", fields=fields, blobs=blobs)
 
 
-def result_of(message: Message) -> SessionResult:
+def result_of(message: Message) -> PartyResult:
     """The inverse of `result_message`."""
     joined = message.blob("commitments")
-    return SessionResult(
+    return PartyResult(
         output_share=decode_tensors(message.blob("share"), max_bytes=MAX_SHARE_BYTES),
         salt=message.blob("salt"),
         commitments=tuple(joined[at : at + DIGEST_BYTES] for at in range(0, len(joined), DIGEST_BYTES)),

@@ -19,6 +19,7 @@ import torch
 from bench.wire import result_message
 from mpc_infer.engine import get_engine
 from mpc_infer.engine.api import Model
+from mpc_infer.engine.jobs import SessionJob
 from mpc_infer.engine.session import SessionSpec, load_model, prepare_material, run_session
 from mpc_infer.engine.tls_link import LinkConfig, TlsLink
 from mpc_infer.errors import InternalError, MaterialUnusable, MpcInferError
@@ -103,11 +104,11 @@ class PartyWorker:
         inputs = decode_tensors(request.blob("inputs"), max_bytes=MAX_SHARE_BYTES)
         spec = SessionSpec(
             SessionId(request.blob("session")),
-            JobId(request.blob("job")),
             ModelHash(request.blob("model")),
             tuple(Address(text) for text in request.text("addresses").split()),
+            (SessionJob(JobId(request.blob("job")), material.plan.batch, bytes(32), inputs),),
         )
-        result = run_session(self.link, self.engine, graph, weights, inputs, material, spec, _deadline(request))
+        result = run_session(self.link, self.engine, graph, weights, material, spec, _deadline(request))
         return result_message(result)
 
     def _drop(self, request: Message) -> Message:

@@ -1,4 +1,4 @@
-"""One session on one lane: what the parties do together for one job, and the making of material before it."""
+"""One session on one lane: what the parties do together for its jobs, and the making of material before it."""
 
 import struct
 import time
@@ -11,13 +11,23 @@ from numpy.typing import NDArray
 from mpc_infer.clock import Clock, SystemClock
 from mpc_infer.encoding import DIGEST_BYTES, digest, same_digest
 from mpc_infer.engine.api import Engine, Model, Outcome, Shares, digest_of, seed_of
+from mpc_infer.engine.jobs import (
+    JobResult,
+    SessionJob,
+    commit_jobs,
+    joined_inputs,
+    pack_verdicts,
+    reasons_against,
+    with_commitments,
+)
 from mpc_infer.engine.link import Link
+from mpc_infer.engine.meeting import Meeting, agree, check_lengths, compare_hello, exchange_fixed
 from mpc_infer.engine.pairs import SEED_BYTES, PairSeeds, draw_halves
-from mpc_infer.errors import PlanMismatch, SessionAborted, TranscriptMismatch
+from mpc_infer.errors import MpcInferError, SessionAborted, TranscriptMismatch
 from mpc_infer.graph import Graph
-from mpc_infer.ids import Address, JobId, MaterialId, ModelHash, SessionId
+from mpc_infer.ids import Address, MaterialId, ModelHash, SessionId
 from mpc_infer.preprocessing import Batch, Material, Plan, batch_seed, read_batches
-from mpc_infer.sharing import encode_tensors, fresh_salt, fresh_seed, output_context, seed_commitment, share_commitment
+from mpc_infer.sharing import fresh_seed, seed_commitment
 
 MAX_SEALED_SEED_BYTES = 16 * 1024
 MAX_CLOCK_SKEW_MS = 60_000
@@ -37,34 +47,28 @@ KeepBatches = Callable[[Iterable[Batch]], None]
 
 @dataclass(frozen=True)
 class SessionSpec:
-    """What the parties of a session must agree on before it starts.
+    """What a session is for. All parties must agree on all of it but the jobs' terms and inputs before it starts.
 
     Attributes:
         session_id: 16 bytes, never used twice.
-        job_id: 32 bytes.
         model_hash: 32 bytes.
         addresses: the parties, by index.
-        terms: digest of whatever else each party was told of the job and has judged: the owner's request, and at which
-            block. Whoever calls the parties could tell them different things: a job id alone does not say whose job
-            it is, and two owners' shares must never meet in one session.
+        jobs: at least one, of different ids.
     """
 
     session_id: SessionId
-    job_id: JobId
     model_hash: ModelHash
     addresses: tuple[Address, ...]
-    terms: bytes = b""
+    jobs: tuple[SessionJob, ...]
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class SessionResult:
     """What a session gives one party.
 
     Attributes:
-        output_share: this party's re-randomised share of every output.
-        salt: opens this party's output commitment.
-        commitments: all parties' output commitments, by index.
-        transcript: 32 bytes, compared with all parties.
+        jobs: in the session's order, what each gives, or why it did not run. Where none ran nothing was evaluated.
+        transcript: 32 bytes, compared with all parties; empty where none ran.
         plan_digest: 32 bytes.
         started_ms, finished_ms: Unix times of party 0's clock, the same at every party.
         online_ms: milliseconds from the first to the last message, on this party's clock.
@@ -72,9 +76,7 @@ class SessionResult:
         evaluated_ms: of these milliseconds, those from the shares of the inputs to the shares of the outputs.
     """
 
-    output_share: dict[str, NDArray[np.uint64]]
-    salt: bytes
-    commitments: tuple[bytes, ...]
+    jobs: tuple[JobResult | MpcInferError, ...]
     transcript: bytes
     plan_digest: bytes
     started_ms: int
@@ -106,8 +108,8 @@ def load_model(
     Raises:
         SessionAborted: and all other parties' calls fail too.
     """
-    with _Meeting(link, session_id, deadline):
-        _agree(link, digest("model-hello", session_id, model_hash, graph.digest, engine.name.encode()))
+    with Meeting(link, session_id, deadline):
+        agree(link, digest("model-hello", session_id, model_hash, graph.digest, engine.name.encode()))
         return engine.load(graph, weights, link)
 
 
@@ -175,12 +177,12 @@ def make_batches(
         MpcInferError: what `seal`, `fetch` or `keep` raised.
     """
     material_id = ids[0]
-    with _Meeting(link, material_id, deadline):
+    with Meeting(link, material_id, deadline):
         model = {} if model is None else model
-        _agree(link, digest("material-hello", material_id, plan.digest, digest_of(model), *ids[1:]))
+        agree(link, digest("material-hello", material_id, plan.digest, digest_of(model), *ids[1:]))
         seed = fresh_seed() + seed_of(model)
         own = seed_commitment(material_id, link.rank, seed)
-        commitments = _exchange_fixed(link, own)
+        commitments = exchange_fixed(link, own)
         sealed = link.exchange_bytes(_to_last(link, seal(seed, commitments)), max_bytes=MAX_SEALED_SEED_BYTES)
         if link.rank == link.size - 1:
             corrections = read_batches(fetch(material_id, plan.to_bytes(), commitments, sealed), plan, len(ids))
@@ -200,28 +202,26 @@ def run_session(
     link: Link,
     engine: Engine,
     graph: Graph,
-    weights: Model,
-    inputs: Shares,
+    model: Model,
     material: Material,
     spec: SessionSpec,
     deadline: float,
     *,
     clock: Clock | None = None,
 ) -> SessionResult:
-    """Run one session. Rounds: those of the plan and three more.
+    """Run one session. Rounds: those of the plan and three more; one where no job runs.
 
     1. Mark the material consumed, whatever happens next.
-    2. Meet; agree on session, job, its terms, model, plan, material and engine; exchange fresh halves of the pairs'
-       seeds.
-    3. Evaluate.
-    4. Re-randomise the output shares with a fresh sharing of zero; commit to them.
-    5. Exchange commitments, transcript digests and party 0's times; all transcripts must be the same.
+    2. Meet; agree on session, jobs, model, plan, material and engine; exchange fresh halves of the pairs' seeds, and
+       what each party says of each job. A job runs if all have accepted it on the same terms.
+    3. Evaluate all jobs that run, one behind the other; all other rows are zero.
+    4. Re-randomise the output shares with a fresh sharing of zero; commit to every job's rows by themselves.
+    5. Exchange commitments, transcript digests, which jobs ran, and party 0's times; all must be the same.
 
     Args:
         link: idle.
-        weights: what `load_model` returned, or for the crypten engine this party's shares.
-        inputs: this party's shares, by the graph's names.
-        material: for this graph and batch.
+        model: what `load_model` returned, or for the crypten engine this party's shares.
+        material: for this graph, and at least as many rows as all jobs have together.
         deadline: `time.monotonic()` seconds for every wait.
 
     Raises:
@@ -231,28 +231,31 @@ def run_session(
     clock = clock or SystemClock()
     material.start()
     try:
-        with _Meeting(link, spec.session_id, deadline):
+        with Meeting(link, spec.session_id, deadline):
             began, started_ms = time.monotonic(), clock.now_ms()
-            pairs = _open_session(link, engine, weights, material, spec)
+            pairs, reasons = _open_session(link, engine, model, material, spec)
+            refused = [reason for reason in reasons if reason is not None]
+            if len(refused) == len(reasons):
+                return SessionResult(tuple(refused), b"", material.plan.digest, started_ms, started_ms, 0.0, 1, 0)
             evaluating = time.monotonic()
-            outcome = engine.run(graph, weights, inputs, material, link, pairs)
+            inputs = joined_inputs(graph, material.plan.batch, spec.jobs, reasons)
+            outcome = engine.run(graph, model, inputs, material, link, pairs)
             evaluated_ms = 1000 * (time.monotonic() - evaluating)
-            share = _rerandomised(outcome, pairs)
-            salt, commitment = _commit(share, spec, link.rank)
-            ending = _ENDING.pack(commitment, outcome.transcript, started_ms, clock.now_ms())
-            endings = [_ENDING.unpack(item) for item in _exchange_fixed(link, ending)]
-            _check_endings(endings, outcome, clock)
+            results, commitments = commit_jobs(
+                _rerandomised(outcome, pairs), spec.jobs, reasons, spec.session_id, spec.addresses[link.rank]
+            )
+            ours = _Ending(outcome.transcript, _ran(reasons), started_ms, clock.now_ms(), commitments)
+            endings = [_Ending.from_bytes(item) for item in exchange_fixed(link, ours.to_bytes())]
+            _check_endings(endings, ours, clock)
             counters, online_ms = link.counters, 1000 * (time.monotonic() - began)
     finally:
         material.discard()
     return SessionResult(
-        output_share=share,
-        salt=salt,
-        commitments=tuple(item[0] for item in endings),
+        jobs=with_commitments(results, [ending.commitments for ending in endings]),
         transcript=outcome.transcript,
         plan_digest=material.plan.digest,
-        started_ms=endings[0][2],
-        finished_ms=endings[0][3],
+        started_ms=endings[0].started_ms,
+        finished_ms=endings[0].finished_ms,
         online_ms=online_ms,
         rounds=counters.rounds,
         bytes_sent=counters.bytes_sent,
@@ -260,66 +263,31 @@ def run_session(
     )
 
 
-class _Meeting:
-    """Between `begin` and `end` of a link: any error ends the session everywhere, with its reason."""
-
-    def __init__(self, link: Link, session_id: bytes, deadline: float) -> None:
-        self._link = link
-        self._session_id = session_id
-        self._deadline = deadline
-
-    def __enter__(self) -> None:
-        self._link.begin(self._session_id, self._deadline)
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if error is None:
-            self._link.end()
-        else:
-            self._link.abort(error)
+def _open_session(
+    link: Link, engine: Engine, model: Model, material: Material, spec: SessionSpec
+) -> tuple[PairSeeds, tuple[MpcInferError | None, ...]]:
+    hello, verdicts, halves = _hello(engine, model, material, spec), pack_verdicts(spec.jobs), draw_halves(link.size)
+    length = len(hello) + SEED_BYTES + len(verdicts)
+    received = link.exchange_bytes([hello + half + verdicts for half in halves], max_bytes=length)
+    check_lengths(received, length)
+    compare_hello([item[:DIGEST_BYTES] for item in received], hello)
+    theirs = [item[DIGEST_BYTES : DIGEST_BYTES + SEED_BYTES] for item in received]
+    reasons = reasons_against(spec.jobs, [item[DIGEST_BYTES + SEED_BYTES :] for item in received], link.rank)
+    return PairSeeds.combine(link.rank, spec.session_id, halves, theirs), reasons
 
 
-def _agree(link: Link, ours: bytes) -> None:
-    theirs = _exchange_fixed(link, ours)
-    _compare_hello(theirs, ours)
-
-
-def _compare_hello(theirs: Sequence[bytes], ours: bytes) -> None:
-    for party, other in enumerate(theirs):
-        if not same_digest(other, ours):
-            raise PlanMismatch(f"party {party} is about to compute something else than this one", party=party)
-
-
-def _open_session(link: Link, engine: Engine, model: Model, material: Material, spec: SessionSpec) -> PairSeeds:
-    plan = material.plan
-    hello = digest(
+def _hello(engine: Engine, model: Model, material: Material, spec: SessionSpec) -> bytes:
+    return digest(
         "session-hello",
         spec.session_id,
-        spec.job_id,
         spec.model_hash,
-        spec.terms,
-        plan.digest,
+        material.plan.digest,
         material.material_id,
         engine.name.encode(),
         digest_of(model),
         *(address.lower().encode() for address in spec.addresses),
+        *(job.job_id + job.rows.to_bytes(8, "big") for job in spec.jobs),
     )
-    halves = draw_halves(link.size)
-    received = link.exchange_bytes([hello + half for half in halves], max_bytes=DIGEST_BYTES + SEED_BYTES)
-    _check_lengths(received, DIGEST_BYTES + SEED_BYTES)
-    _compare_hello([item[:DIGEST_BYTES] for item in received], hello)
-    return PairSeeds.combine(link.rank, spec.session_id, halves, [item[DIGEST_BYTES:] for item in received])
-
-
-def _exchange_fixed(link: Link, message: bytes) -> list[bytes]:
-    received = link.exchange_bytes([message] * link.size, max_bytes=len(message))
-    _check_lengths(received, len(message))
-    return received
-
-
-def _check_lengths(messages: Sequence[bytes], length: int) -> None:
-    for party, message in enumerate(messages):
-        if len(message) != length:
-            raise SessionAborted(f"party {party} sent {len(message)} bytes, not {length}", party=party)
 
 
 def _to_last(link: Link, message: bytes) -> list[bytes]:
@@ -332,17 +300,36 @@ def _rerandomised(outcome: Outcome, pairs: PairSeeds) -> dict[str, NDArray[np.ui
     }
 
 
-def _commit(share: dict[str, NDArray[np.uint64]], spec: SessionSpec, rank: int) -> tuple[bytes, bytes]:
-    salt = fresh_salt()
-    context = output_context(spec.session_id, spec.job_id, spec.addresses[rank])
-    return salt, share_commitment(salt, context, encode_tensors(share))
+def _ran(reasons: Sequence[MpcInferError | None]) -> bytes:
+    return digest("session-ran", bytes(reason is None for reason in reasons))
 
 
-def _check_endings(endings: Sequence[tuple[bytes, bytes, int, int]], outcome: Outcome, clock: Clock) -> None:
-    for party, (_, transcript, _, _) in enumerate(endings):
-        if not same_digest(transcript, outcome.transcript):
+@dataclass(frozen=True, repr=False)
+class _Ending:
+    """What the parties exchange last; `commitments` to all jobs, joined."""
+
+    transcript: bytes
+    ran: bytes
+    started_ms: int
+    finished_ms: int
+    commitments: bytes
+
+    def to_bytes(self) -> bytes:
+        return _ENDING.pack(self.transcript, self.ran, self.started_ms, self.finished_ms) + self.commitments
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "_Ending":
+        transcript, ran, started_ms, finished_ms = _ENDING.unpack_from(data)
+        return cls(transcript, ran, started_ms, finished_ms, data[_ENDING.size :])
+
+
+def _check_endings(endings: Sequence[_Ending], ours: _Ending, clock: Clock) -> None:
+    for party, ending in enumerate(endings):
+        if not same_digest(ending.transcript, ours.transcript):
             raise TranscriptMismatch(f"party {party} saw other openings than this one", party=party)
-    started_ms, finished_ms = endings[0][2:]
+        if not same_digest(ending.ran, ours.ran):
+            raise TranscriptMismatch(f"party {party} ran other jobs than this one", party=party)
+    started_ms, finished_ms = endings[0].started_ms, endings[0].finished_ms
     if started_ms > finished_ms or abs(clock.now_ms() - finished_ms) > MAX_CLOCK_SKEW_MS:
         raise SessionAborted(
             "the clock of party 0 is more than a minute away from this one's", party=0, remedy="set the clocks"

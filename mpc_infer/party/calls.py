@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from mpc_infer.errors import BadSignature, InvalidRequest, MpcInferError
 from mpc_infer.evidence.eip712 import JobRequest
-from mpc_infer.ids import Address, MaterialId, ModelHash, SessionId
+from mpc_infer.ids import Address, JobId, MaterialId, ModelHash, SessionId
 from mpc_infer.sharing.sealing import Sealed, SealingPublicKey
 
 
@@ -13,6 +14,52 @@ class OwnerSignature:
 
     signer: Address
     signature: bytes
+
+
+@dataclass(frozen=True)
+class JobCall:
+    """One job of a session; see PartyJob in party.proto."""
+
+    request: JobRequest
+    owner_signature: OwnerSignature
+    input_commitments: tuple[bytes, ...]
+    sealed_input: Sealed
+    result_key: SealingPublicKey | None
+
+    @property
+    def key(self) -> tuple[Address, JobId]:
+        """Owner and job id."""
+        return self.request.owner, self.request.job_id
+
+
+@dataclass(frozen=True)
+class BadJob:
+    """A job whose request can be read, but not what comes with it."""
+
+    request: JobRequest
+    problem: InvalidRequest | BadSignature
+
+    @property
+    def key(self) -> tuple[Address, JobId]:
+        """Owner and job id."""
+        return self.request.owner, self.request.job_id
+
+
+@dataclass(frozen=True)
+class SessionCall:
+    """RunSession; see party.proto. ``material_id`` is empty where the material is to be made now."""
+
+    session_id: SessionId
+    lane: int
+    material_id: bytes
+    registry_block: int
+    rows: int
+    jobs: tuple[JobCall | BadJob, ...]
+
+    @property
+    def model_hash(self) -> ModelHash:
+        """The model of the first job, and so of all (see `checks.check_together`)."""
+        return self.jobs[0].request.model_hash
 
 
 @dataclass(frozen=True)
@@ -28,6 +75,14 @@ class RunCall:
     input_commitments: tuple[bytes, ...]
     sealed_input: Sealed
     result_key: SealingPublicKey | None
+
+    @property
+    def session(self) -> SessionCall:
+        """The session of this job alone."""
+        given = (self.owner_signature, self.input_commitments, self.sealed_input, self.result_key)
+        jobs = (JobCall(self.request, *given),)
+        place = (self.session_id, self.lane, self.material_id, self.registry_block)
+        return SessionCall(*place, self.request.rows, jobs)
 
 
 @dataclass(frozen=True)
@@ -77,12 +132,19 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class SessionReport:
-    """What a lane reports of a session; see engine.session.SessionResult. ``share`` is canonical tensor bytes."""
+class JobReport:
+    """What a lane reports of a job that ran; see engine.jobs.JobResult. ``share`` is canonical tensor bytes."""
 
     share: bytes = field(repr=False)
     salt: bytes = field(repr=False)
     commitments: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class SessionReport:
+    """What a lane reports of a session; see engine.session.SessionResult."""
+
+    jobs: tuple[JobReport | MpcInferError, ...]
     transcript: bytes
     plan_digest: bytes
     started_ms: int

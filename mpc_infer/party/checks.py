@@ -9,12 +9,15 @@ from mpc_infer.errors import BadSignature, CommitmentMismatch, DeadlineExpired, 
 from mpc_infer.evidence import merkle
 from mpc_infer.evidence.eip712 import Delivery, JobRequest, check_signer
 from mpc_infer.graph import Graph
-from mpc_infer.ids import Address
-from mpc_infer.party.calls import OwnerSignature, RunCall
+from mpc_infer.ids import Address, JobId
+from mpc_infer.party.calls import JobCall, OwnerSignature, SessionCall
 from mpc_infer.sharing.commitment import input_context, open_commitment, split_opening
 from mpc_infer.sharing.contexts import sealed_input_context
 from mpc_infer.sharing.sealing import SealingKeys, SealingPublicKey
 from mpc_infer.sharing.tensors import decode_tensors
+
+MAX_JOBS = 256
+"""Most jobs in one session."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +27,13 @@ class CheckedJob:
     Attributes:
         call: as it came.
         digest: EIP-712 digest of the request: what the owner signed, and what names the request's contents.
+        registry_block: at which it was judged.
         inputs: canonical tensor bytes of this party's input share.
     """
 
-    call: RunCall
+    call: JobCall
     digest: bytes
+    registry_block: int
     inputs: bytes = field(repr=False)
 
     @property
@@ -38,13 +43,35 @@ class CheckedJob:
 
     @property
     def terms(self) -> bytes:
-        """What all parties of the session must have judged alike: the request, and the block at which."""
-        return canonical_digest("terms", self.digest, self.call.registry_block.to_bytes(8, "big"))
+        """See `terms`."""
+        return terms(self.digest, self.registry_block)
 
     @property
-    def key(self) -> tuple[Address, bytes]:
+    def key(self) -> tuple[Address, JobId]:
         """Owner and job id."""
-        return self.request.owner, self.request.job_id
+        return self.call.key
+
+
+def terms(digest: bytes, registry_block: int) -> bytes:
+    """What all parties of a session must have judged alike of a job: the request's contents, and the block at which."""
+    return canonical_digest("terms", digest, registry_block.to_bytes(8, "big"))
+
+
+def check_together(call: SessionCall) -> None:
+    """The jobs belong in one session: one model, different ids, and rows for all of them.
+
+    Raises:
+        InvalidRequest: they do not.
+    """
+    requests = [job.request for job in call.jobs]
+    if not 1 <= len(requests) <= MAX_JOBS:
+        raise InvalidRequest(f"a session has 1 to {MAX_JOBS} jobs, not {len(requests)}")
+    if len({request.model_hash for request in requests}) > 1:
+        raise InvalidRequest("the jobs of a session are for different models")
+    if len({request.job_id for request in requests}) < len(requests):
+        raise InvalidRequest("a session names a job twice")
+    if sum(request.rows for request in requests) > call.rows:
+        raise InvalidRequest(f"the jobs have more rows together than the {call.rows} of their session")
 
 
 def check_signature(digest: bytes, owner: Address, given: OwnerSignature) -> None:
@@ -116,7 +143,7 @@ def check_root(commitments: Sequence[bytes], parties: int, root: bytes) -> None:
         raise CommitmentMismatch("the input commitments are not those that the owner signed")
 
 
-def open_input(call: RunCall, keys: SealingKeys, index: int, address: Address) -> bytes:
+def open_input(call: JobCall, keys: SealingKeys, index: int, address: Address) -> bytes:
     """Unseal this party's input share and open its commitment.
 
     Returns:

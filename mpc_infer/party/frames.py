@@ -148,15 +148,27 @@ def receive_frame(sock: socket.socket) -> Message:
 
 def error_message(number: int, error: MpcInferError) -> Message:
     """An error as an answer."""
-    fields = {"code": error.code, "message": error.message, "remedy": error.remedy, "party": error.party}
-    return Message("error", number, fields)
+    return Message("error", number, error_fields(error))
+
+
+def error_fields(error: MpcInferError, ending: str = "") -> dict[str, Scalar]:
+    """An error as fields of a message, whose names end in something."""
+    values = {"code": error.code, "message": error.message, "remedy": error.remedy, "party": error.party}
+    return {name + ending: value for name, value in values.items()}
+
+
+def error_of(message: Message, ending: str = "") -> MpcInferError:
+    """The error that some fields carry."""
+    party = message.fields.get("party" + ending)
+    return error_class(message.text("code" + ending))(
+        message.text("message" + ending),
+        remedy=message.text("remedy" + ending),
+        party=party if isinstance(party, int) else None,
+    )
 
 
 def raise_error(message: Message) -> Message:
     """Return an answer, or raise the error that it carries."""
     if message.kind != "error":
         return message
-    party = message.fields.get("party")
-    raise error_class(message.text("code"))(
-        message.text("message"), remedy=message.text("remedy"), party=party if isinstance(party, int) else None
-    )
+    raise error_of(message)

@@ -2,12 +2,11 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mpc_infer.clock import Clock
 from mpc_infer.errors import (
     DeadlineExpired,
-    InternalError,
     InvalidRequest,
     MaterialUnusable,
     ModelShareMismatch,
@@ -15,18 +14,19 @@ from mpc_infer.errors import (
     SessionAborted,
 )
 from mpc_infer.ids import MaterialId, ModelHash, SessionId
-from mpc_infer.party.calls import OpenCall, PrepareCall, Prepared, SessionReport
+from mpc_infer.party import checks
+from mpc_infer.party.calls import OpenCall, PrepareCall, Prepared, SessionCall, SessionReport
 from mpc_infer.party.checks import CheckedJob
 from mpc_infer.party.config import PartyLimits
 from mpc_infer.party.frames import Message
 from mpc_infer.party.lane_host import LaneHost
+from mpc_infer.party.lane_messages import report_of, run_message
 from mpc_infer.party.models import ModelShelf
 from mpc_infer.party.openings import Openings
 from mpc_infer.party.stock import Stock
 from mpc_infer.party.stock_files import join_ready
 from mpc_infer.store import MaterialRecord
 
-_DIGEST_BYTES = 32
 _MARGIN_SHARE, _LONGEST_MARGIN_S = 0.1, 1.0
 _REMEMBERED = 1024
 _REMEMBERED_MATERIAL = 1 << 16
@@ -77,77 +77,73 @@ class LaneRunner:
         self._lanes[number].check_room()
         return self._lanes[number]
 
-    async def claim(self, job: CheckedJob) -> None:
-        """Refuse, before the nonce is spent, a job whose material is not there, damaged, or made for something else.
+    async def claim(self, call: SessionCall, deadline_ms: int) -> None:
+        """Refuse, before anything is spent, a session that cannot run here: too busy, model not open, no such material.
 
         Material that cannot be used is dropped. On the usual way the lane has it in memory, and is not asked.
 
         Raises:
-            ModelNotOpen: there can be none for this model.
-            MaterialUnusable: so it is.
-            Unavailable, DeadlineExpired: the lane could not look.
+            InvalidRequest: more rows than this party runs, or see `check_lane`.
+            ModelNotOpen: there can be no material for this model.
+            MaterialUnusable: the material is not there, damaged, or made for something else.
+            Unavailable, DeadlineExpired: see `check_lane`, or the lane could not look.
         """
-        call, request = job.call, job.request
         lane = self.check_lane(call.lane)
-        self._openings.check(request.model_hash)
+        checks.check_rows(call.rows, self._limits.max_rows)
+        self._openings.check(call.model_hash)
         if not call.material_id:
             return
         material_id = MaterialId(call.material_id)
-        self._stock.find(material_id, call.lane, request.model_hash, request.rows)
+        self._stock.find(material_id, call.lane, call.model_hash, call.rows)
         if material_id not in lane.ready_material:
             try:
-                await self._claim(lane, material_id, request.model_hash, request.rows, request.deadline)
+                await self._claim(lane, material_id, call, deadline_ms)
             except MaterialUnusable:
                 await self._stock.drop([material_id])
                 raise
 
-    async def _claim(
-        self, lane: LaneHost, material_id: MaterialId, model_hash: ModelHash, rows: int, deadline_ms: int
-    ) -> None:
+    async def _claim(self, lane: LaneHost, material_id: MaterialId, call: SessionCall, deadline_ms: int) -> None:
         seconds = self._budget(deadline_ms)
         until_ms = self._clock.now_ms() + int(1000 * seconds)
         async with lane.turn(seconds):
-            await self._load(lane, model_hash, self._left(until_ms))
-            blobs = {"model": model_hash, "material": material_id}
-            await lane.ask(Message("claim", fields={"rows": rows}, blobs=blobs), self._left(until_ms))
+            await self._load(lane, call.model_hash, self._left(until_ms))
+            blobs = {"model": call.model_hash, "material": material_id}
+            await lane.ask(Message("claim", fields={"rows": call.rows}, blobs=blobs), self._left(until_ms))
 
-    async def run(self, job: CheckedJob) -> SessionReport:
-        """Run a job's session. Its material must have been consumed, durably.
+    async def run(self, call: SessionCall, accepted: Mapping[int, CheckedJob], terms: Sequence[bytes]) -> SessionReport:
+        """Run a session. Its deadline is the earliest of the accepted jobs'; its material has been consumed, durably.
+
+        Args:
+            call: as it came.
+            accepted: the jobs that this party runs, by position; at least one.
+            terms: of all jobs.
 
         Raises:
             SessionAborted: or one of its kinds: the session is over, and the material gone.
             DeadlineExpired: the turn did not come, or the lane was silent.
         """
-        self._stock.begin(job.call.material_id)
+        self._stock.begin(call.material_id)
         try:
-            return await self._run(job)
+            return await self._run(call, accepted, terms)
         except MpcInferError:
             # Where the lane never heard of the session, it has the material still.
-            self._forget(self._lanes[job.call.lane], [MaterialId(job.call.material_id)])
+            self._forget(self._lanes[call.lane], [MaterialId(call.material_id)])
             raise
         finally:
-            await self._stock.used(job.call.material_id)
+            await self._stock.used(call.material_id)
 
-    async def _run(self, job: CheckedJob) -> SessionReport:
-        call, request = job.call, job.request
+    async def _run(
+        self, call: SessionCall, accepted: Mapping[int, CheckedJob], terms: Sequence[bytes]
+    ) -> SessionReport:
         lane = self.check_lane(call.lane)
-        seconds = self._budget(request.deadline)
+        seconds = self._budget(min(job.request.deadline for job in accepted.values()))
         until_ms = self._clock.now_ms() + int(1000 * seconds)
         async with lane.turn(seconds):
-            await self._load(lane, request.model_hash, self._left(until_ms))
+            await self._load(lane, call.model_hash, self._left(until_ms))
             self._check_not_aborted(call.session_id)
             lane.ready_material.discard(call.material_id)
-            blobs = {
-                "session": call.session_id,
-                "job": request.job_id,
-                "model": request.model_hash,
-                "material": call.material_id,
-                "terms": job.terms,
-                "inputs": job.inputs,
-            }
-            fields = {"rows": request.rows, "deadline_ms": until_ms}
-            answer = await lane.ask(Message("run", fields=fields, blobs=blobs), self._left(until_ms))
-        return _report(answer)
+            answer = await lane.ask(run_message(call, accepted, terms, until_ms), self._left(until_ms))
+        return report_of(answer)
 
     async def prepare(self, call: PrepareCall) -> Prepared:
         """Make material ahead. When this returns it is on the disk and in the ledger.
@@ -273,24 +269,3 @@ class LaneRunner:
 
     def _left(self, until_ms: int) -> float:
         return max(0.0, (until_ms - self._clock.now_ms()) / 1000)
-
-
-def _report(answer: Message) -> SessionReport:
-    joined = answer.blob("commitments")
-    if len(joined) % _DIGEST_BYTES:
-        raise InternalError("a lane answered commitments of a wrong length")
-    starts = range(0, len(joined), _DIGEST_BYTES)
-    return SessionReport(
-        share=answer.blob("share"),
-        salt=answer.blob("salt"),
-        commitments=tuple(joined[start : start + _DIGEST_BYTES] for start in starts),
-        transcript=answer.blob("transcript"),
-        plan_digest=answer.blob("plan"),
-        started_ms=answer.integer("started_ms"),
-        finished_ms=answer.integer("finished_ms"),
-        online_ms=answer.real("online_ms"),
-        offline_ms=answer.real("offline_ms"),
-        rounds=answer.integer("rounds"),
-        bytes_sent=answer.integer("bytes_sent"),
-        material_bytes=answer.integer("material_bytes"),
-    )

@@ -13,6 +13,7 @@ from mpc_infer.errors import ConfigError
 from mpc_infer.identity.keystore import Keystore
 from mpc_infer.ids import Address
 from mpc_infer.party.config import PartyConfig
+from mpc_infer.party.judge import Identity
 from mpc_infer.party.lane_host import LaneHost
 from mpc_infer.party.lane_setup import lane_setup
 from mpc_infer.party.metrics import MetricsServer, StockCollector
@@ -20,7 +21,7 @@ from mpc_infer.party.models import ModelShelf, Place
 from mpc_infer.party.openings import Openings
 from mpc_infer.party.pruning import pruning
 from mpc_infer.party.runner import LaneRunner
-from mpc_infer.party.service import Identity, Party
+from mpc_infer.party.service import Party
 from mpc_infer.party.servicer import PartyServicer
 from mpc_infer.party.state import PartyState
 from mpc_infer.party.stock import Stock

@@ -5,12 +5,15 @@ from typing import Any
 from mpc_infer.encoding import address_bytes
 from mpc_infer.party.messages import (
     abort_call,
+    given,
     install_call,
     open_call,
     prepare_answer,
     prepare_call,
     root_call,
     run_call,
+    session_answer,
+    session_call,
 )
 from mpc_infer.party.service import MAX_BATCH, Party
 from mpc_infer.party.stock_messages import drop_call, list_answer
@@ -63,7 +66,14 @@ class PartyServicer(party_pb2_grpc.PartyServiceServicer):
         self, request: party_pb2.RunJobRequest, context: Any
     ) -> party_pb2.RunJobResponse:
         """Run a job."""
-        return await self._party.run(run_call(request))
+        (outcome,) = await self._party.run(run_call(request).session)
+        return given(outcome)
+
+    async def RunSession(  # noqa: N802
+        self, request: party_pb2.RunSessionRequest, context: Any
+    ) -> party_pb2.RunSessionResponse:
+        """Run a session of several jobs."""
+        return session_answer(await self._party.run(session_call(request)))
 
     async def ListMaterial(  # noqa: N802
         self, request: party_pb2.ListMaterialRequest, context: Any

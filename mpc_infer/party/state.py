@@ -27,7 +27,7 @@ class PartyState(Enum):
 
 
 class SessionState(Enum):
-    """The life of one RunJob."""
+    """The life of one session at this party."""
 
     CHECKING = "checking"
     CONSUMED = "consumed"

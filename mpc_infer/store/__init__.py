@@ -4,6 +4,8 @@ from mpc_infer.store.coordinator import CoordinatorStore
 from mpc_infer.store.material import MaterialCount, MaterialLedger, MaterialRecord, look
 from mpc_infer.store.party import PartyStore
 from mpc_infer.store.records import (
+    Admission,
+    Answered,
     BatchRecord,
     BatchState,
     EndedJob,
@@ -16,6 +18,8 @@ from mpc_infer.store.records import (
 )
 
 __all__ = [
+    "Admission",
+    "Answered",
     "BatchRecord",
     "BatchState",
     "CoordinatorStore",

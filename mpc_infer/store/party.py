@@ -3,18 +3,24 @@
 import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import bindparam, null, select, tuple_, update
 from sqlalchemy.dialects.sqlite import insert
 
 from mpc_infer.encoding import same_digest
-from mpc_infer.errors import InvalidRequest, JobConflict, ModelNotFound, NonceReplayed, StoreError
+from mpc_infer.errors import (
+    InvalidRequest,
+    JobConflict,
+    ModelNotFound,
+    MpcInferError,
+    NonceReplayed,
+    StoreError,
+)
 from mpc_infer.ids import Address, JobId, MaterialId, ModelHash, SessionId
 from mpc_infer.store.base import Store
 from mpc_infer.store.database import prepared
 from mpc_infer.store.material import MaterialLedger, consume
-from mpc_infer.store.records import StoredModel
+from mpc_infer.store.records import Admission, Answered, StoredModel
 from mpc_infer.store.tables import (
     PARTY_APPLICATION_ID,
     PARTY_MIGRATIONS,
@@ -22,6 +28,7 @@ from mpc_infer.store.tables import (
     party_models,
     party_nonces,
     party_requests,
+    party_sessions,
     party_signed_receipts,
 )
 
@@ -35,7 +42,8 @@ _REQUEST = prepared(
     )
 )
 _ADD_NONCE = prepared(insert(party_nonces).on_conflict_do_nothing())
-_ADD_REQUEST = prepared(insert(party_requests).on_conflict_do_nothing())
+_ADD_REQUEST = prepared(insert(party_requests))
+_ADD_SESSION = prepared(insert(party_sessions).on_conflict_do_nothing())
 _ANSWER = prepared(
     update(party_requests)
     .where(party_requests.c.owner == bindparam("its_owner"), party_requests.c.job_id == bindparam("its_job"))
@@ -127,43 +135,60 @@ class PartyStore(Store):
 
     def admit(
         self,
-        owner: Address,
-        job_id: JobId,
-        nonce: bytes,
-        request_digest: bytes,
-        session_id: SessionId | None = None,
-        material_id: bytes = b"",
+        session_id: SessionId,
+        requests: Sequence[Admission],
+        material_id: MaterialId | None = None,
         now_ms: int = 0,
-    ) -> bytes | None:
-        """Consume a request's nonce and the session's material, durably, before anything is computed; or give the
-        answer stored before.
+    ) -> list[bytes | MpcInferError | None]:
+        """Consume a session's nonces and its material, durably and at once, before anything is computed.
 
-        1. The same request was answered: return that answer.
-        2. The job id is known with another request: refuse.
-        3. The nonce was used before by this owner, in whatever request: refuse.
-        4. A session of that id was begun before, for whatever request: refuse. The lanes rely on it: a frame names its
-           session, and must not be taken for one of another session.
-        5. The material, if it was made ahead, was used or dropped before: refuse, and spend nothing.
-        6. Write job id, request digest, nonce and session id, and return None. The caller may compute, once.
+        For each request:
+
+        1. The same request was answered: its place in what is returned has that answer.
+        2. The job id is known with another request: its place has a JobConflict.
+        3. The request was begun before, or its nonce used by this owner in whatever request: a NonceReplayed.
+        4. Write job id, request digest, nonce and session id; its place has None: the caller may compute it, once.
+
+        Then, if there is any of the last kind:
+
+        5. A session of that id was begun before, for whatever requests: refuse all. The lanes rely on it: a frame names
+           its session, and must not be taken for one of another session.
+        6. The material was used or given up before: refuse all.
 
         A request whose session failed is spent: sent again, it is refused in step 3.
 
+        Args:
+            session_id: 16 bytes.
+            requests: of different job ids.
+            material_id: made ahead; None: it will be made in the session.
+            now_ms: when the material is consumed, in Unix milliseconds.
+
         Raises:
-            JobConflict: step 2.
-            NonceReplayed: step 3.
-            InvalidRequest: step 4.
-            MaterialUnusable: step 5.
+            InvalidRequest: step 5. MaterialUnusable: step 6. Nothing was consumed.
         """
         with self._database.direct() as connection:
-            row = connection.execute(_REQUEST, {"owner": owner, "job_id": job_id}).fetchone()
-            if row is None:
-                request = {"owner": owner, "job_id": job_id, "request_digest": request_digest, "session_id": session_id}
-                _consume(connection, request, nonce)
-                if material_id:
-                    consume(connection, MaterialId(material_id), now_ms)
-                return None
-        stored_digest, answer = row
-        return self._stored_answer(owner, job_id, request_digest, stored_digest, answer)
+            verdicts = [self._admit(connection, session_id, request) for request in requests]
+            if None in verdicts:
+                if connection.execute(_ADD_SESSION, {"session_id": session_id}).rowcount != 1:
+                    raise InvalidRequest("a session of this id was begun before", remedy="choose a fresh session id")
+                if material_id is not None:
+                    consume(connection, material_id, now_ms)
+        return verdicts
+
+    def _admit(
+        self, connection: sqlite3.Connection, session_id: SessionId, request: Admission
+    ) -> bytes | MpcInferError | None:
+        owner, job_id = request.owner, request.job_id
+        row = connection.execute(_REQUEST, {"owner": owner, "job_id": job_id}).fetchone()
+        if row is not None:
+            return self._known(request, *row)
+        added = connection.execute(_ADD_NONCE, {"owner": owner, "nonce": request.nonce, "job_id": job_id})
+        if added.rowcount != 1:
+            return NonceReplayed("this nonce was used before by the same owner", remedy="make a new request")
+        values = {"owner": owner, "job_id": job_id, "request_digest": request.request_digest}
+        unanswered = {"session_id": session_id, "answer": None, "answered_ms": None}
+        connection.execute(_ADD_REQUEST, values | unanswered)
+        return None
 
     def answer(self, owner: Address, job_id: JobId, request_digest: bytes) -> bytes | None:
         """The answer stored for a request; None if there is none, or one to other contents."""
@@ -186,19 +211,26 @@ class PartyStore(Store):
         with self._database.write() as connection:
             return connection.execute(_DROP, {"before_ms": before_ms, "limit": limit}).rowcount
 
-    def put_answer(self, owner: Address, job_id: JobId, answer: bytes, receipt_digest: bytes, now_ms: int) -> None:
-        """Keep the answer to an admitted request, and that this party signed the receipt in it, in one step.
+    def put_answers(self, answers: Sequence[Answered], now_ms: int) -> None:
+        """Keep the answers to admitted requests, and that this party signed the receipts in them, in one step.
 
         Raises:
-            StoreError: the request was never admitted, or has an answer.
+            StoreError: a request was never admitted, or has an answer; nothing was kept.
         """
-        sealed = self._cipher.encrypt(answer, "requests.answer", owner.encode(), job_id)
+        rows = [
+            {
+                "its_owner": one.owner,
+                "its_job": one.job_id,
+                "answer": self._cipher.encrypt(one.answer, "requests.answer", one.owner.encode(), one.job_id),
+                "answered_ms": now_ms,
+            }
+            for one in answers
+        ]
         with self._database.direct() as connection:
-            values = {"its_owner": owner, "its_job": job_id, "answer": sealed, "answered_ms": now_ms}
-            found = connection.execute(_ANSWER, values)
-            if found.rowcount != 1:
-                raise StoreError("there is no admitted request without an answer under that job id")
-            _add_signed(connection, [receipt_digest])
+            for row in rows:
+                if connection.execute(_ANSWER, row).rowcount != 1:
+                    raise StoreError("there is no admitted request without an answer under that job id")
+            _add_signed(connection, [one.receipt_digest for one in answers])
 
     def add_signed_receipts(self, digests: Iterable[bytes]) -> None:
         """Remember receipts that this party signed."""
@@ -213,26 +245,15 @@ class PartyStore(Store):
                 known.update(connection.execute(_KNOWN, {"digests": digests[start : start + _CHUNK]}).scalars())
         return [digest for digest in digests if digest not in known]
 
-    def _stored_answer(
-        self, owner: Address, job_id: JobId, request_digest: bytes, stored_digest: bytes, answer: bytes | None
-    ) -> bytes:
-        if not same_digest(stored_digest, request_digest):
-            raise JobConflict("this job id was used before with other contents", remedy="choose a new job id")
+    def _known(self, request: Admission, stored_digest: bytes, answer: bytes | None) -> bytes | MpcInferError:
+        if not same_digest(stored_digest, request.request_digest):
+            return JobConflict("this job id was used before with other contents", remedy="choose a new job id")
         if answer is None:
-            raise NonceReplayed(
+            return NonceReplayed(
                 "this request was run before, and there is no answer or none any more",
                 remedy="submit the input again as a new job",
             )
-        return self._cipher.decrypt(answer, "requests.answer", owner.encode(), job_id)
-
-
-def _consume(connection: sqlite3.Connection, request: dict[str, Any], nonce: bytes) -> None:
-    added = connection.execute(_ADD_NONCE, {"owner": request["owner"], "nonce": nonce, "job_id": request["job_id"]})
-    if added.rowcount != 1:
-        raise NonceReplayed("this nonce was used before by the same owner", remedy="make a new request")
-    # There is no request of that id, so what it may be in conflict with is the session.
-    if connection.execute(_ADD_REQUEST, {**request, "answer": None, "answered_ms": None}).rowcount != 1:
-        raise InvalidRequest("a session of this id was begun before", remedy="choose a fresh session id")
+        return self._cipher.decrypt(answer, "requests.answer", request.owner.encode(), request.job_id)
 
 
 def _add_signed(connection: sqlite3.Connection, digests: list[bytes]) -> None:

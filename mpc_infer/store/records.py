@@ -42,6 +42,26 @@ class StoredModel:
 
 
 @dataclass(frozen=True)
+class Admission:
+    """A request that is to be run, and the nonce that is spent by it."""
+
+    owner: Address
+    job_id: JobId
+    nonce: bytes
+    request_digest: bytes
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The answer to an admitted request, and the digest of the receipt in it."""
+
+    owner: Address
+    job_id: JobId
+    answer: bytes = field(repr=False)
+    receipt_digest: bytes
+
+
+@dataclass(frozen=True)
 class ModelListing:
     """A model as the coordinator lists it. ``holdings`` is what the coordinator made of the parties' signatures."""
 

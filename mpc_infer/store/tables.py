@@ -27,6 +27,7 @@ party_requests = Table(
     Column("session_id", LargeBinary),
     Column("answered_ms", Integer),
 )
+party_sessions = Table("sessions", party, Column("session_id", LargeBinary, primary_key=True))
 party_nonces = Table(
     "nonces",
     party,
@@ -102,6 +103,11 @@ PARTY_MIGRATIONS = (
         BEGIN SELECT RAISE(ABORT, 'material that was used or dropped stays so'); END""",
         """CREATE TRIGGER material_is_remembered BEFORE DELETE ON material
         BEGIN SELECT RAISE(ABORT, 'an id of material is never forgotten'); END""",
+    ),
+    (
+        "CREATE TABLE sessions (session_id BLOB NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID",
+        "INSERT INTO sessions SELECT session_id FROM requests WHERE session_id IS NOT NULL",
+        "DROP INDEX requests_by_session",
     ),
 )
 

@@ -11,21 +11,20 @@ import torch
 from mpc_infer.clock import Clock, SystemClock
 from mpc_infer.encoding import digest
 from mpc_infer.engine import get_engine
-from mpc_infer.engine.api import Shares
-from mpc_infer.engine.session import KeepBatches, SessionResult, SessionSpec, make_batches, run_session
+from mpc_infer.engine.session import KeepBatches, make_batches, run_session
 from mpc_infer.engine.tls_link import LinkConfig, TlsLink
 from mpc_infer.errors import InternalError, MpcInferError
-from mpc_infer.ids import JobId, MaterialId, ModelHash, SessionId
+from mpc_infer.ids import MaterialId, ModelHash, SessionId
 from mpc_infer.party.frames import MATERIAL_READY, Message, error_message
 from mpc_infer.party.lane.dealer_door import DealerDoor
 from mpc_infer.party.lane.inbox import Inbox
+from mpc_infer.party.lane.jobs import result_message, session_of
 from mpc_infer.party.lane.models import LaneModels, LoadedModel
 from mpc_infer.party.lane.stock import LaneStock, StockPlace
 from mpc_infer.party.lane_setup import LaneSetup
 from mpc_infer.party.stock_files import StockFiles, split_ids, split_ready
 from mpc_infer.preprocessing import Batch, Material, Plan
 from mpc_infer.rpc.settings import split_host_port
-from mpc_infer.sharing.tensors import decode_tensors, encode_tensors
 from mpc_infer.telemetry import Log
 
 _LOG = Log("party.lane")
@@ -135,24 +134,16 @@ class Worker:
 
     def _run(self, request: Message) -> Message:
         """Run a session with material from the stock, or with some that is made now."""
-        session_id = SessionId(request.blob("session"))
-        model, deadline = self._models.get(request.blob("model")), self._deadline(request)
+        spec = session_of(request, self._setup.addresses)
+        model, deadline = self._models.get(spec.model_hash), self._deadline(request)
         plan, began = self._plan(model, request.integer("rows")), time.monotonic()
-        material = self._material(request, model, plan, session_id, deadline)
+        material = self._material(request, model, plan, spec.session_id, deadline)
         self._ready(material, model)
         offline_ms = 1000 * (time.monotonic() - began)
-        job_id, model_hash = JobId(request.blob("job")), ModelHash(request.blob("model"))
-        spec = SessionSpec(session_id, job_id, model_hash, self._setup.addresses, request.blob("terms"))
-        inputs = decode_tensors(request.blob("inputs"))
-        with self._called_off_as(session_id):
-            result = self._session(model, inputs, material, spec, deadline)
-        return _result_message(result, offline_ms, plan)
-
-    def _session(
-        self, model: LoadedModel, inputs: Shares, material: Material, spec: SessionSpec, deadline: float
-    ) -> SessionResult:
-        graph, opened = model.graph, model.open
-        return run_session(self._link, self._engine, graph, opened, inputs, material, spec, deadline, clock=self._clock)
+        with self._called_off_as(spec.session_id):
+            graph, opened, clock = model.graph, model.open, self._clock
+            result = run_session(self._link, self._engine, graph, opened, material, spec, deadline, clock=clock)
+        return result_message(result, offline_ms, plan)
 
     def _material(
         self, request: Message, model: LoadedModel, plan: Plan, session_id: SessionId, deadline: float
@@ -216,23 +207,3 @@ def _link_config(setup: LaneSetup) -> LinkConfig:
         credentials=setup.credentials,
         step_timeout_s=setup.step_s,
     )
-
-
-def _result_message(result: SessionResult, offline_ms: float, plan: Plan) -> Message:
-    fields = {
-        "started_ms": result.started_ms,
-        "finished_ms": result.finished_ms,
-        "online_ms": result.online_ms,
-        "offline_ms": offline_ms,
-        "rounds": result.rounds,
-        "bytes_sent": result.bytes_sent,
-        "material_bytes": plan.material_bytes,
-    }
-    blobs = {
-        "share": encode_tensors(result.output_share),
-        "salt": result.salt,
-        "commitments": b"".join(result.commitments),
-        "transcript": result.transcript,
-        "plan": result.plan_digest,
-    }
-    return Message("result", fields=fields, blobs=blobs)

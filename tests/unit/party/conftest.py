@@ -26,8 +26,11 @@ from mpc_infer.identity.signer import Signer
 from mpc_infer.identity.tls import TlsCredentials
 from mpc_infer.model.package import PartyKeys, package_model
 from mpc_infer.party.calls import InstallCall, OpenCall, OwnerSignature, PrepareCall, RunCall
+from mpc_infer.party.checks import CheckedJob
 from mpc_infer.party.config import PartyConfig
+from mpc_infer.party.messages import given
 from mpc_infer.party.server import wire
+from mpc_infer.party.service import Party
 from mpc_infer.party.state import PartyState
 from mpc_infer.sharing.commitment import fresh_salt, input_context, join_opening, share_commitment
 from mpc_infer.sharing.contexts import sealed_input_context
@@ -260,6 +263,22 @@ async def party(world: World) -> AsyncIterator:
     wired.store.close()
 
 
+async def run_job(party: Party, call: RunCall):
+    """The answer to a job that is alone in its session."""
+    (outcome,) = await party.run(call.session)
+    return given(outcome)
+
+
+async def check_job(party: Party, call: RunCall) -> CheckedJob:
+    """Only judge it."""
+    session, judge = call.session, party._judge
+    (digest,) = await judge.signed(session)
+    (checked,) = [digest] if isinstance(digest, Exception) else await judge.check(session, [(session.jobs[0], digest)])
+    if isinstance(checked, Exception):
+        raise checked
+    return checked
+
+
 class Network:
     """The parties with their lanes."""
 
@@ -300,7 +319,7 @@ class Network:
         return await asyncio.gather(*(party.open(call) for party in self.parties))
 
     async def run(self, calls, *, return_exceptions: bool = False):
-        runs = (party.run(call) for party, call in zip(self.parties, calls, strict=True))
+        runs = (run_job(party, call) for party, call in zip(self.parties, calls, strict=True))
         return await asyncio.gather(*runs, return_exceptions=return_exceptions)
 
 

@@ -15,20 +15,23 @@ from mpc_infer.party.calls import OwnerSignature, PrepareCall
 from mpc_infer.party.state import PartyState
 from mpc_infer.sharing.sealing import Sealed, SealingKey, Suite
 from mpc_infer.sharing.tensors import encode_tensors
+from mpc_infer.store import Admission
+from tests.unit.party.conftest import check_job, run_job
 
 
 async def refused(party, call, error, match=None):
     """Refused with this error, and the same nonce and job id are still free."""
     with pytest.raises(error, match=match) as caught:
-        await party.party.run(call)
+        await run_job(party.party, call)
     assert type(caught.value) is error
     request = call.request
-    assert party.store.admit(request.owner, request.job_id, request.nonce, b"d" * 32) is None
+    admission = Admission(request.owner, request.job_id, request.nonce, b"d" * 32)
+    assert party.store.admit(os.urandom(16), [admission]) == [None]
 
 
 async def test_a_good_job_passes_every_check(party, world):
     call = world.job()[0]
-    checked = await party.party.check(call)
+    checked = await check_job(party.party, call)
     assert checked.digest == call.request.digest(world.registry.receipt_domain)
 
 
@@ -49,7 +52,7 @@ async def test_a_block_too_far_behind(party, world):
 
 async def test_a_block_that_just_appeared_is_looked_up(party, world):
     world.registry.number = 101
-    assert await party.party.check(world.job()[0])
+    assert await check_job(party.party, world.job()[0])
 
 
 async def test_a_signature_by_somebody_else(party, world):
@@ -59,7 +62,7 @@ async def test_a_signature_by_somebody_else(party, world):
     for signer in (stranger.address, world.owner.address):
         forged = dataclasses.replace(call, owner_signature=OwnerSignature(signer, signature))
         with pytest.raises(errors.BadSignature):
-            await party.party.run(forged)
+            await run_job(party.party, forged)
 
 
 @pytest.mark.parametrize("field", ["job_id", "model_hash", "input_root", "nonce", "rows", "deadline"])
@@ -77,7 +80,7 @@ async def test_a_signature_for_another_contract_or_chain(party, world):
     for other in (world.registry.model_domain, Domain(1, domain.verifying_contract)):
         given = OwnerSignature(world.owner.address, sign(call.request, other, world.owner))
         with pytest.raises(errors.BadSignature):
-            await party.party.run(dataclasses.replace(call, owner_signature=given))
+            await run_job(party.party, dataclasses.replace(call, owner_signature=given))
 
 
 async def test_a_deadline_that_has_passed(party, world):
@@ -201,7 +204,7 @@ async def test_a_party_that_is_stopping_takes_nothing(party, world):
     await party.party.drain(0)
     assert party.party.state.now is PartyState.DRAINING
     with pytest.raises(errors.Unavailable, match="draining"):
-        await party.party.run(world.job()[0])
+        await run_job(party.party, world.job()[0])
     with pytest.raises(errors.Unavailable):
         await party.party.install(world.install_call(0))
 
@@ -212,10 +215,10 @@ async def test_a_root_over_receipts_of_somebody_else(party):
 
 
 async def test_a_steady_request_reads_nothing_from_the_chain(party, world):
-    await party.party.check(world.job()[0])
+    await check_job(party.party, world.job()[0])
     before = world.registry.reads
     for _ in range(5):
-        await party.party.check(world.job()[0])
+        await check_job(party.party, world.job()[0])
     assert world.registry.reads == before
 
 
@@ -249,4 +252,4 @@ async def test_terms_are_the_request_and_the_block(party, world):
     world.registry.number = 101
     calls = [world.job()[0], world.job()[0]]
     calls.append(dataclasses.replace(calls[0], registry_block=100))
-    assert len({(await party.party.check(call)).terms for call in calls}) == 3
+    assert len({(await check_job(party.party, call)).terms for call in calls}) == 3

@@ -1,12 +1,13 @@
 """Answers are dropped once they are old, again and again, and a broken database ends nothing."""
 
 import asyncio
+import os
 
 from mpc_infer import errors
 from mpc_infer.clock import SystemClock
 from mpc_infer.ids import JobId
 from mpc_infer.party import pruning as module
-from mpc_infer.store import PartyStore
+from mpc_infer.store import Admission, Answered, PartyStore
 
 OWNER = "0x" + "aa" * 20
 DAY_MS = 86_400_000
@@ -14,8 +15,8 @@ DAY_MS = 86_400_000
 
 def answer(store, number, now_ms):
     job = JobId(number.to_bytes(32, "big"))
-    store.admit(OWNER, job, job, b"r" * 32)
-    store.put_answer(OWNER, job, b"answer", job, now_ms)
+    store.admit(os.urandom(16), [Admission(OWNER, job, job, b"r" * 32)])
+    store.put_answers([Answered(OWNER, job, b"answer", job)], now_ms)
     return job
 
 

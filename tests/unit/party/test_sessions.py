@@ -18,6 +18,7 @@ from mpc_infer.sharing.commitment import output_context, share_commitment
 from mpc_infer.sharing.contexts import sealed_result_context
 from mpc_infer.sharing.sealing import SealingKey, Suite
 from mpc_infer.v1 import common_pb2
+from tests.unit.party.conftest import run_job
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -95,17 +96,19 @@ async def test_the_stored_answer_is_given_whatever_has_changed_since(network, mo
     # Who did not sign it is not told it, and other contents are judged as what they are.
     forged = dataclasses.replace(calls[0].owner_signature, signature=bytes(65))
     with pytest.raises(errors.BadSignature):
-        await network.parties[0].run(dataclasses.replace(calls[0], owner_signature=forged))
+        await run_job(network.parties[0], dataclasses.replace(calls[0], owner_signature=forged))
     other = dataclasses.replace(calls[0].request, nonce=os.urandom(32))
     with pytest.raises(errors.DeadlineExpired):
-        await network.parties[0].run(dataclasses.replace(calls[0], request=other, owner_signature=world.signed(other)))
+        await run_job(
+            network.parties[0], dataclasses.replace(calls[0], request=other, owner_signature=world.signed(other))
+        )
 
 
 async def test_a_late_call_joins_the_same_job_that_still_runs(network, monkeypatch):
     calls = network.world.job()
     running = asyncio.create_task(network.run(calls))
     async with asyncio.timeout(20):
-        while not all(party._running for party in network.parties):  # noqa: ASYNC110 - there is no event
+        while not all(party._sessions._running for party in network.parties):  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0.001)
     again = [dataclasses.replace(call, registry_block=1) for call in calls]
     assert [a.receipt for a in await network.run(again)] == [b.receipt for b in await running]
@@ -199,14 +202,14 @@ async def test_material_for_other_rows_is_refused(network):
 async def test_a_session_whose_other_party_does_not_come_ends_with_its_name(network):
     calls = network.world.job(seconds=2)
     with pytest.raises(errors.PeerTimeout) as caught:
-        await network.parties[0].run(calls[0])
+        await run_job(network.parties[0], calls[0])
     assert caught.value.party == 1
     assert len(await network.run(network.world.job())) == 2
 
 
 async def test_an_aborted_session_ends_at_once_with_the_reason(network):
     calls = network.world.job()
-    running = asyncio.create_task(network.parties[0].run(calls[0]))
+    running = asyncio.create_task(run_job(network.parties[0], calls[0]))
     await asyncio.sleep(0.3)
     network.parties[0].abort(calls[0].session_id, "party 1 refused")
     with pytest.raises(errors.SessionAborted, match="party 1 refused"):
@@ -218,17 +221,17 @@ async def test_a_session_aborted_before_it_came_does_not_run(network):
     calls = network.world.job()
     network.parties[0].abort(calls[0].session_id, "too late")
     with pytest.raises(errors.SessionAborted, match="too late"):
-        await network.parties[0].run(calls[0])
+        await run_job(network.parties[0], calls[0])
 
 
 async def test_a_spent_job_is_refused_when_it_comes_again(network):
     calls = network.world.job()
     network.parties[0].abort(calls[0].session_id, "gone")
     with pytest.raises(errors.SessionAborted):
-        await network.parties[0].run(calls[0])
+        await run_job(network.parties[0], calls[0])
     again = dataclasses.replace(calls[0], session_id=os.urandom(16))
     with pytest.raises(errors.NonceReplayed, match="there is no answer"):
-        await network.parties[0].run(again)
+        await run_job(network.parties[0], again)
 
 
 async def test_parties_that_were_told_different_sessions_refuse_each_other(network):
@@ -242,14 +245,14 @@ async def test_parties_that_were_told_different_sessions_refuse_each_other(netwo
 async def test_a_killed_lane_fails_its_session_and_the_next_job_works(network):
     lane = network.wired[1].lanes[0]
     calls = network.world.job(seconds=10)
-    running = asyncio.create_task(network.parties[1].run(calls[1]))
+    running = asyncio.create_task(run_job(network.parties[1], calls[1]))
     await asyncio.sleep(0.3)
     os.kill(lane._process.pid, signal.SIGKILL)
     with pytest.raises(errors.SessionAborted, match="lane 0"):
         await asyncio.wait_for(running, 10)
     spared = network.world.job()
     with pytest.raises(errors.Unavailable, match="not running"):
-        await network.parties[1].run(spared[1])
+        await run_job(network.parties[1], spared[1])
     await lane.wait_until_ready(90)
     assert len(await network.run(spared)) == 2
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mpc_infer import errors
+from tests.unit.party.conftest import run_job
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 X = np.random.default_rng(11).normal(size=(2, 4))
@@ -124,7 +125,7 @@ async def test_a_damaged_file_is_noticed_before_anything_is_spent(network, damag
     damage(network.wired[1].stock._files.path(0, material_id))
     calls = job(network, material_id)
     with pytest.raises(errors.MaterialUnusable):
-        await network.parties[1].run(calls[1])
+        await run_job(network.parties[1], calls[1])
     assert material_id not in ids_of(network.parties[1])
     assert material_id.hex() not in [path.name for path in files_of(network, 1)]
     assert len(await network.run([dataclasses.replace(call, material_id=b"") for call in calls])) == 2
@@ -135,7 +136,7 @@ async def test_one_batch_in_the_place_of_another_is_refused(network):
     first, second = (network.wired[1].stock._files.path(0, each) for each in ids[-2:])
     second.write_bytes(first.read_bytes())
     with pytest.raises(errors.MaterialUnusable):
-        await network.parties[1].run(job(network, ids[-1])[1])
+        await run_job(network.parties[1], job(network, ids[-1])[1])
 
 
 async def test_too_much_is_refused_and_nothing_forgotten(network):
@@ -147,7 +148,7 @@ async def test_too_much_is_refused_and_nothing_forgotten(network):
     await network.parties[0].drop_material([ids[0], os.urandom(16)])
     assert ids_of(network.parties[0]) == ids[1:]
     with pytest.raises(errors.MaterialUnusable):
-        await network.parties[0].run(job(network, ids[0])[0])
+        await run_job(network.parties[0], job(network, ids[0])[0])
 
 
 async def test_a_model_opened_anew_needs_new_material(network):

@@ -15,13 +15,18 @@ from mpc_infer.ids import JobId, MaterialId, ModelHash, SessionId
 from mpc_infer.party.config import PartyLimits
 from mpc_infer.party.stock import Stock
 from mpc_infer.party.stock_files import StockFiles, files_key
-from mpc_infer.store import MaterialRecord, PartyStore, sealed_file
+from mpc_infer.store import Admission, MaterialRecord, PartyStore, sealed_file
 
 KEY = bytes(range(32))
 MODEL, OPENING = ModelHash(b"m" * 32), b"o" * 32
 OWNER = to_address(b"\xaa" * 20)
-ADMIT = (OWNER, JobId(b"j" * 32), b"n" * 32, b"r" * 32, SessionId(b"s" * 16))
 SIZE = sealed_file.file_bytes([32])
+
+
+def session(number: int) -> tuple[SessionId, list[Admission]]:
+    """A session of one job, as it is admitted."""
+    word = bytes([number]) * 32
+    return SessionId(word[:16]), [Admission(OWNER, JobId(word), word, b"r" * 32)]
 
 
 def record(number: int, lane: int = 0, opening: bytes = OPENING) -> MaterialRecord:
@@ -77,12 +82,12 @@ def test_at_start_files_and_ledger_are_brought_together(place: Place) -> None:
 def test_a_kill_between_consumption_and_use_burns_the_material(tmp_path: Path) -> None:
     code = (
         "import os, pathlib, sys\n"
-        "from tests.unit.party.test_stock_ledger import ADMIT, Place, record\n"
+        "from tests.unit.party.test_stock_ledger import Place, record, session\n"
         "place = Place(pathlib.Path(sys.argv[1]))\n"
         "place.write(record(1), record(2))\n"
         "place.store.material.add([record(1), record(2)], 5)\n"
         "assert place.stock().find(record(1).material_id, 0, record(1).model_hash, 2)\n"
-        "place.store.admit(*ADMIT, record(1).material_id, 6)\n"
+        "place.store.admit(*session(1), record(1).material_id, 6)\n"
         "os.kill(os.getpid(), 9)"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
@@ -93,19 +98,17 @@ def test_a_kill_between_consumption_and_use_burns_the_material(tmp_path: Path) -
     stock = place.stock()
     assert stock.records() == [record(2)]
     assert place.names() == {record(2).material_id.hex()}
-    fresh = (OWNER, JobId(b"k" * 32), b"N" * 32, b"R" * 32, SessionId(b"S" * 16))
     with pytest.raises(MaterialUnusable):
-        place.store.admit(*fresh, record(1).material_id, 7)
-    assert place.store.admit(*fresh, record(2).material_id, 7) is None
+        place.store.admit(*session(2), record(1).material_id, 7)
+    assert place.store.admit(*session(2), record(2).material_id, 7) == [None]
 
 
 async def test_of_two_jobs_for_one_batch_the_second_spends_nothing(place: Place) -> None:
     place.store.material.add([record(1)], 5)
-    jobs = [(OWNER, JobId(bytes([n]) * 32), bytes([n]) * 32, b"r" * 32, SessionId(bytes([n]) * 16)) for n in range(2)]
-    assert place.store.admit(*jobs[0], record(1).material_id, 6) is None
+    assert place.store.admit(*session(1), record(1).material_id, 6) == [None]
     with pytest.raises(MaterialUnusable):
-        place.store.admit(*jobs[1], record(1).material_id, 7)
-    assert place.store.admit(*jobs[1]) is None
+        place.store.admit(*session(2), record(1).material_id, 7)
+    assert place.store.admit(*session(2)) == [None]
 
 
 async def test_what_is_in_use_is_not_ready_and_its_file_goes_afterwards(place: Place) -> None:
@@ -155,9 +158,8 @@ async def test_many_at_once_spend_each_batch_once(place: Place) -> None:
     place.store.material.add([record(number) for number in range(8)], 5)
 
     def admit(number: int) -> bool:
-        job = (OWNER, JobId(bytes([number]) * 32), bytes([number]) * 32, b"r" * 32, SessionId(bytes([number]) * 16))
         try:
-            return place.store.admit(*job, ids[number % 8], 6) is None
+            return place.store.admit(*session(number), ids[number % 8], 6) == [None]
         except MaterialUnusable:
             return False
 

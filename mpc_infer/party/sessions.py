@@ -1,0 +1,221 @@
+"""The sessions of a party: every job is judged by itself, what may run is consumed, run, signed and stored together."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from mpc_infer.clock import Clock
+from mpc_infer.errors import InternalError, JobConflict, MpcInferError, SessionAborted
+from mpc_infer.ids import Address, MaterialId
+from mpc_infer.party import checks
+from mpc_infer.party.calls import JobReport, SessionCall, SessionReport
+from mpc_infer.party.checks import CheckedJob
+from mpc_infer.party.judge import Judge, in_pieces
+from mpc_infer.party.messages import Outcome, stored_answer
+from mpc_infer.party.runner import LaneRunner
+from mpc_infer.party.signing import SignedAnswer, Signing
+from mpc_infer.party.state import SessionState, State
+from mpc_infer.store import Admission, Answered, PartyStore
+from mpc_infer.telemetry import Log
+
+_LOG = Log("party.sessions")
+Answer = TypeVar("Answer")
+Key = tuple[Address, bytes]
+
+
+@dataclass(frozen=True)
+class _Running:
+    digest: bytes
+    outcome: "asyncio.Future[Outcome]"
+
+
+class Sessions:
+    """See RunSession in party.proto.
+
+    Args:
+        judge: says which jobs may run.
+        signing: makes answers.
+        store: nonces, answers and signed receipts.
+        runner: lanes.
+        clock: where the time comes from.
+    """
+
+    def __init__(self, judge: Judge, signing: Signing, store: PartyStore, runner: LaneRunner, clock: Clock) -> None:
+        self._judge = judge
+        self._signing = signing
+        self._store = store
+        self._runner = runner
+        self._clock = clock
+        self._running: dict[Key, _Running] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        # Commits wait for the disk and must not hold up the event loop. One thread: they take turns anyway.
+        self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+
+    @property
+    def tasks(self) -> set[asyncio.Task[None]]:
+        """The sessions that run."""
+        return set(self._tasks)
+
+    async def run(self, call: SessionCall) -> list[Outcome]:
+        """Run a session. The work goes on when the caller goes away: its answers are there when the call is repeated.
+
+        The same contents of a job get the stored answer whatever has changed since: the deadline may have passed, the
+        material is spent, the model may be revoked. It is looked up only when the job would be refused, so that a new
+        one pays nothing for it.
+
+        Returns:
+            For each job what became of it. A job that is refused is computed by no party.
+
+        Raises:
+            InvalidRequest: the jobs do not belong in one session.
+        """
+        checks.check_together(call)
+        digests = await self._judge.signed(call)
+        places = self._join(call, digests)
+        fresh = [index for index, place in enumerate(places) if place is None]
+        checked: dict[int, CheckedJob] = {}
+        for index, judged in zip(fresh, await self._judged(call, digests, fresh), strict=True):
+            if isinstance(judged, CheckedJob):
+                checked[index] = judged
+            else:
+                places[index] = judged
+        self._begin(call, checked, places)
+        return [place if isinstance(place, Outcome) else await asyncio.shield(place) for place in places if place]
+
+    def _join(
+        self, call: SessionCall, digests: Sequence[bytes | MpcInferError]
+    ) -> "list[Outcome | asyncio.Future[Outcome] | None]":
+        """The problem of each job that was refused, or the end of the run that it is in; None: it is fresh."""
+        return [
+            Outcome(problem=digest) if isinstance(digest, MpcInferError) else self._running_as(job.key, digest)
+            for job, digest in zip(call.jobs, digests, strict=True)
+        ]
+
+    def _running_as(self, key: Key, digest: bytes) -> "Outcome | asyncio.Future[Outcome] | None":
+        running = self._running.get(key)
+        if running is None:
+            return None
+        if running.digest != digest:
+            return Outcome(
+                problem=JobConflict("a job of this id runs with other contents", remedy="choose a new job id")
+            )
+        return running.outcome
+
+    async def _judged(
+        self, call: SessionCall, digests: Sequence[bytes | MpcInferError], fresh: Sequence[int]
+    ) -> list[CheckedJob | Outcome]:
+        """Judge the fresh jobs; those that are refused may have been answered before."""
+        asked = [(call.jobs[index], digest) for index in fresh if isinstance(digest := digests[index], bytes)]
+        of_session = False
+        try:
+            judged: Sequence[CheckedJob | MpcInferError] = await self._judge.check(call, asked) if asked else []
+            deadlines = [one.request.deadline for one in judged if isinstance(one, CheckedJob)]
+            if deadlines:
+                await self._runner.claim(call, min(deadlines))
+        except MpcInferError as error:
+            judged, of_session = [error] * len(asked), True
+        found: list[CheckedJob | Outcome] = []
+        for (job, digest), one in zip(asked, judged, strict=True):
+            if isinstance(one, CheckedJob):
+                found.append(one)
+                continue
+            stored = await self._on_disk(self._store.answer, *job.key, digest)
+            given = stored and Outcome(stored_answer(stored))
+            found.append(given or Outcome(problem=one, of_session=of_session))
+        return found
+
+    def _begin(
+        self,
+        call: SessionCall,
+        checked: dict[int, CheckedJob],
+        places: "list[Outcome | asyncio.Future[Outcome] | None]",
+    ) -> None:
+        """Begin a session of all jobs that were accepted and run nowhere yet. No await: nobody comes between."""
+        mine: dict[int, CheckedJob] = {}
+        for index, job in checked.items():
+            places[index] = self._running_as(job.key, job.digest)
+            if places[index] is None:
+                outcome = places[index] = asyncio.get_running_loop().create_future()
+                self._running[job.key] = _Running(job.digest, outcome)
+                mine[index] = job
+        if mine:
+            task = asyncio.create_task(self._session(call, mine), name="session")
+            self._tasks.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _LOG.error("unexpected failure in a session", exception=error)
+
+    async def _session(self, call: SessionCall, jobs: dict[int, CheckedJob]) -> None:
+        """Whatever happens, everybody who waits for one of the jobs is told."""
+        ended = Outcome(problem=SessionAborted("this party ended in mid-session"), of_session=True)
+        outcomes: dict[int, Outcome] = {}
+        try:
+            outcomes = await self._run(call, jobs)
+        except MpcInferError as error:
+            _LOG.warning("session failed", session=call.session_id, code=error.code, reason=str(error))
+            ended = Outcome(problem=error, of_session=True)
+        finally:
+            for index, job in jobs.items():
+                running = self._running.pop(job.key)
+                running.outcome.set_result(outcomes.get(index, ended))
+
+    async def _run(self, call: SessionCall, jobs: dict[int, CheckedJob]) -> dict[int, Outcome]:
+        """Consume, run, sign, store, in this order: what fails after the first step leaves the jobs spent."""
+        state: State[SessionState] = State(SessionState.CHECKING)
+        admissions = [_admission(job) for job in jobs.values()]
+        material = MaterialId(call.material_id) if call.material_id else None
+        now_ms = self._clock.now_ms()
+        verdicts = await self._on_disk(self._store.admit, call.session_id, admissions, material, now_ms)
+        outcomes = {
+            index: _known(verdict) for index, verdict in zip(jobs, verdicts, strict=True) if verdict is not None
+        }
+        admitted = {index: job for index, job in jobs.items() if index not in outcomes}
+        if not admitted:
+            return outcomes
+        state.move(SessionState.CONSUMED)
+        state.move(SessionState.RUNNING)
+        terms = [checks.terms(self._judge.digest(job), call.registry_block) for job in call.jobs]
+        report = await self._runner.run(call, admitted, terms)
+        outcomes |= await self._answers(call, admitted, report)
+        state.move(SessionState.SIGNED)
+        _LOG.info("session done", session=call.session_id, jobs=len(admitted), online_ms=round(report.online_ms, 3))
+        return outcomes
+
+    async def _answers(
+        self, call: SessionCall, jobs: dict[int, CheckedJob], report: SessionReport
+    ) -> dict[int, Outcome]:
+        """Sign and store what ran; all answers are durable before one is given."""
+        ran = {index: (jobs[index], one) for index, one in enumerate(report.jobs) if isinstance(one, JobReport)}
+        made = await in_pieces(lambda item: self._signing.answer(call, *item, report), list(ran.values()))
+        signed = dict(zip(ran, made, strict=True))
+        answered = [_answered(jobs[index], one) for index, one in signed.items() if isinstance(one, SignedAnswer)]
+        await self._on_disk(self._store.put_answers, answered, self._clock.now_ms())
+        outcomes = {}
+        for index in jobs:
+            one = signed.get(index, report.jobs[index])
+            outcomes[index] = Outcome(one.answer) if isinstance(one, SignedAnswer) else Outcome(problem=_problem(one))
+        return outcomes
+
+    async def _on_disk(self, call: Callable[..., Answer], *arguments: Any) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._disk, call, *arguments)
+
+
+def _admission(job: CheckedJob) -> Admission:
+    return Admission(job.request.owner, job.request.job_id, job.request.nonce, job.digest)
+
+
+def _answered(job: CheckedJob, signed: SignedAnswer) -> Answered:
+    return Answered(job.request.owner, job.request.job_id, signed.answer.SerializeToString(), signed.receipt_digest)
+
+
+def _known(verdict: bytes | MpcInferError) -> Outcome:
+    return Outcome(stored_answer(verdict)) if isinstance(verdict, bytes) else Outcome(problem=verdict)
+
+
+def _problem(found: object) -> MpcInferError:
+    return found if isinstance(found, MpcInferError) else InternalError("a lane answered nothing to a job")
