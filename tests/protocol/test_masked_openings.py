@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bench.models import dense, random_weights
-from mpc_infer.engine.masked import kernels
+from mpc_infer.engine.masked import packing
 from mpc_infer.graph import Node
 from tests.protocol.masked_parties import evaluate
 from tests.protocol.test_masked_operators import FAT, LEAN, graph_of, single, window
@@ -51,7 +51,7 @@ def elements(request, words):
     if request.params[1] == 0:
         return words.view(np.uint8)[: request.size] & 127
     fields = np.zeros(request.size, dtype=np.uint64)
-    kernels.unpack(words, 0, 12, fields)
+    packing.unpack(words, 0, 12, fields)
     return fields.astype(np.int64) & 2047
 
 

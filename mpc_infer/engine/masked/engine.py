@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from mpc_infer.engine.api import Model, Outcome, Shares
 from mpc_infer.engine.link import Link
-from mpc_infer.engine.masked import kernels
+from mpc_infer.engine.masked import packing
 from mpc_infer.engine.masked.compiler import LEAN_FROM, compile_graph
 from mpc_infer.engine.masked.model import MaskedModel, open_model, restore_model
 from mpc_infer.engine.masked.prepare import prepare
@@ -142,7 +142,7 @@ def combine_frames(layout: Round, own: Words, other: Words) -> None:
         elif segment.width == WORD_BITS:
             np.add(mine, theirs, out=mine)
         else:
-            kernels.add_packed(mine, theirs, kernels.field_tops(segment.width))
+            packing.add_packed(mine, theirs, packing.field_tops(segment.width))
 
 
 class _Opened:

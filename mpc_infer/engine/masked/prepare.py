@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mpc_infer.engine.masked import kernels
+from mpc_infer.engine.masked import kernels, packing
 from mpc_infer.engine.masked.model import MaskedModel
 from mpc_infer.engine.masked.prepare_linear import LINEAR
 from mpc_infer.engine.masked.prepare_views import prepare_view
@@ -130,8 +130,8 @@ def _open(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequen
         place += share.base
     prep.at(number, lambda: share.add_into(place))
     if width != WORD_BITS:
-        prep.at(number, lambda: kernels.pack(place.reshape(-1), low, width, message))
-        prep.after(number, lambda: kernels.unpack(message, low, width, place.reshape(-1)))
+        prep.at(number, lambda: packing.pack(place.reshape(-1), low, width, message))
+        prep.after(number, lambda: packing.unpack(message, low, width, place.reshape(-1)))
     mask = drawn - parts[1].reshape(request.shape) if request.params[0] else drawn
     return Masked(place, mask)
 

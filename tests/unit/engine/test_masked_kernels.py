@@ -10,11 +10,11 @@ import pytest
 from numba.core.dispatcher import Dispatcher
 
 from bench.models import dense, random_weights
-from mpc_infer.engine.masked import kernels
+from mpc_infer.engine.masked import kernels, packing
 from mpc_infer.preprocessing import masked_kernels, masked_products, masked_views
 from tests.protocol.masked_parties import evaluate
 
-MODULES = (kernels, masked_kernels, masked_products, masked_views)
+MODULES = (kernels, packing, masked_kernels, masked_products, masked_views)
 HELPERS = {"_inside", "_cut_row", "_cut_edge"}
 
 
@@ -50,10 +50,10 @@ def test_packed_fields_add_up_each_by_itself(width):
             values[:, :2] = 2**64 - 1  # carries that must not leave their field
             packed = np.zeros((2, -(-count * width // 64)), dtype=np.uint64)
             for own, out in zip(values, packed, strict=True):
-                kernels.pack(own, low, width, out)
-            kernels.add_packed(packed[0], packed[1], kernels.field_tops(width))
+                packing.pack(own, low, width, out)
+            packing.add_packed(packed[0], packed[1], packing.field_tops(width))
             found = np.zeros(count, dtype=np.uint64)
-            kernels.unpack(packed[0], low, width, found)
+            packing.unpack(packed[0], low, width, found)
             fields = (values >> np.uint64(low)).sum(axis=0, dtype=np.uint64) & np.uint64(2**width - 1)
             assert (found == fields << np.uint64(low)).all()
 
