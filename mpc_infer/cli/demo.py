@@ -39,6 +39,7 @@ def demo(
     parties: int,
     lanes: int,
     chain: str,
+    engine: str,
     keep: Path | None,
     network: Path | None,
     stay: bool,
@@ -57,7 +58,7 @@ def demo(
     how = _on_the_chain if stay else _offline if keep is not None else _left_behind
     show = partial(_show, as_json=as_json, how=how)
     with ending_in_order(), _directory(keep) as directory:
-        settings = Settings(directory, parties=parties, lanes=lanes, chain=chain, stay=stay)
+        settings = Settings(directory, parties=parties, lanes=lanes, chain=chain, engine=engine, stay=stay)
         run_demo(settings, say, show)
 
 

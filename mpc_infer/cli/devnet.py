@@ -20,7 +20,9 @@ def devnet() -> None:
 @click.option("--hosts", type=click.Choice(["loopback", "compose"]), default="loopback", show_default=True)
 @click.option("--if-missing", is_flag=True, help="Leave a network that is there as it is.")
 @json_option
-def init(directory: Path, parties: int, lanes: int, chain: str, hosts: str, if_missing: bool, as_json: bool) -> None:
+def init(
+    directory: Path, parties: int, lanes: int, chain: str, engine: str, hosts: str, if_missing: bool, as_json: bool
+) -> None:
     """Write keys, certificates and configuration of every role into DIRECTORY.
 
     With `--hosts compose` every role is its own machine, reached by its name: chain, dealer, coordinator, party0, ...
@@ -34,7 +36,7 @@ def init(directory: Path, parties: int, lanes: int, chain: str, hosts: str, if_m
         network = load(layout)
     else:
         topology = (compose if hosts == "compose" else loopback)(parties, lanes)
-        network = initialise(layout, topology, chain=chain)
+        network = initialise(layout, topology, chain=chain, engine=engine)
     if as_json:
         print_json(
             {"directory": str(layout.root), "party_set": network.party_set, "parties": len(network.members.parties)}
@@ -48,12 +50,13 @@ def init(directory: Path, parties: int, lanes: int, chain: str, hosts: str, if_m
 @click.argument("directory", type=Directory)
 @network_options
 @json_option
-def up(directory: Path, parties: int, lanes: int, chain: str, as_json: bool) -> None:
+def up(directory: Path, parties: int, lanes: int, chain: str, engine: str, as_json: bool) -> None:
     """Run a network in DIRECTORY until Ctrl-C, making it first if there is none."""
     from mpc_infer.devnet import Devnet
     from mpc_infer.devnet.init import DATA_OWNER, OWNER
 
-    with ending_in_order(), Devnet(directory, parties=parties, lanes=lanes, chain=chain, progress=say) as net:
+    net = Devnet(directory, parties=parties, lanes=lanes, chain=chain, engine=engine, progress=say)
+    with ending_in_order(), net:
         clients = {name: str(net.client(name)) for name in (OWNER, DATA_OWNER)}
         if as_json:
             print_json({"party_set": net.network.party_set, "rpc_url": net.rpc_url, "clients": clients})

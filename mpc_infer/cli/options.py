@@ -31,6 +31,10 @@ def network_options(command: Command) -> Command:
     command = click.option("--chain", type=chains, default="auto", show_default=True, help="Development chain.")(
         command
     )
+    engines = click.Choice(["masked", "crypten"])
+    command = click.option("--engine", type=engines, default="masked", show_default=True, help="Of all parties.")(
+        command
+    )
     lanes, parties = click.IntRange(1, 8), click.IntRange(2, 5)
     command = click.option("--lanes", type=lanes, default=1, show_default=True, help="Lanes of each party.")(command)
     return click.option("--parties", type=parties, default=3, show_default=True, help="Parties.")(command)

@@ -33,12 +33,14 @@ class Network:
 
     Attributes:
         party_set: id of the party set, hex.
+        engine: of all parties, "masked" or "crypten".
     """
 
     topology: Topology
     members: Members
     contracts: ContractAddresses
     party_set: str
+    engine: str = "masked"
 
     @property
     def client_rpc_url(self) -> str:
@@ -80,7 +82,7 @@ class Network:
             "database": "party.sqlite",
             "party_set": self.party_set,
             "lanes": [lane.listen for lane in place.lanes],
-            "engine": "crypten",
+            "engine": self.engine,
         }
         dealer: Table = {
             "target": self.topology.dealer.target,

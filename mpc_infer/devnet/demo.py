@@ -41,6 +41,7 @@ class Settings:
     Attributes:
         directory: where the network's files go.
         chain: "auto", "anvil" or "eth-tester".
+        engine: of all parties, "masked" or "crypten".
         stay: keep the network running afterwards, until Ctrl-C.
     """
 
@@ -48,6 +49,7 @@ class Settings:
     parties: int = 3
     lanes: int = 1
     chain: str = "auto"
+    engine: str = "masked"
     stay: bool = False
 
 
@@ -100,7 +102,12 @@ def run_demo(settings: Settings, progress: Progress, show: Show) -> None:
         MpcInferError: something failed; the network's logs say more.
     """
     with Devnet(
-        settings.directory, parties=settings.parties, lanes=settings.lanes, chain=settings.chain, progress=progress
+        settings.directory,
+        parties=settings.parties,
+        lanes=settings.lanes,
+        chain=settings.chain,
+        engine=settings.engine,
+        progress=progress,
     ) as net:
         demonstrate(net, progress, show)
         if settings.stay:

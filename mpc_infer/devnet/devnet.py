@@ -15,9 +15,11 @@ from mpc_infer.devnet.membership import add_client
 from mpc_infer.devnet.process import RoleProcess, stop_all, wait_until
 from mpc_infer.devnet.setup import chain_is_ready, set_up_contracts
 from mpc_infer.devnet.topology import Topology, loopback
-from mpc_infer.errors import ConfigError
+from mpc_infer.errors import ConfigError, Unavailable
 
 START_SECONDS = 90.0
+KERNEL_SECONDS = 300.0
+KERNELS = (sys.executable, "-m", "mpc_infer.engine.masked.warm")
 WATCH_SECONDS = 0.5
 CHAIN, DEALER, COORDINATOR = "chain", "dealer", "coordinator"
 
@@ -41,6 +43,7 @@ class Devnet:
         parties: 2 to 5.
         lanes: lanes of each party.
         chain: "auto", "anvil" or "eth-tester".
+        engine: of all parties, "masked" or "crypten".
         topology: where everything listens; by default free ports on loopback.
         progress: told what is happening, one line at a time.
     """
@@ -52,6 +55,7 @@ class Devnet:
         parties: int = 3,
         lanes: int = 1,
         chain: str = "auto",
+        engine: str = "masked",
         topology: Topology | None = None,
         progress: Callable[[str], None] = _silent,
     ) -> None:
@@ -61,11 +65,14 @@ class Devnet:
         if self.layout.network_file.exists():
             self.network: Network = load(self.layout)
         else:
-            self.network = initialise(self.layout, topology or loopback(parties, lanes), chain=chain)
+            place = topology or loopback(parties, lanes)
+            self.network = initialise(self.layout, place, chain=chain, engine=engine)
         names = [CHAIN, DEALER, *self.party_names, COORDINATOR]
         self._roles = {
             name: RoleProcess(name, role_command(self.layout, name), self.layout.log(name)) for name in names
         }
+
+        self._kernels = RoleProcess("kernels", KERNELS, self.layout.root / "kernels.log")
 
     @property
     def party_names(self) -> list[str]:
@@ -116,17 +123,26 @@ class Devnet:
             raise
 
     def _start(self) -> None:
+        self._kernels.start()
         chain = self.role(CHAIN)
         self._progress("starting the chain")
         chain.start()
         wait_until(lambda: chain_is_ready(self.network, self.rpc_url), [chain], START_SECONDS, "the chain")
         self._progress("deploying contracts and registering the parties")
         set_up_contracts(self.layout, self.network, self.rpc_url)
+        self._progress("compiling the engine's kernels, once per machine")
+        self._compiled()
         self._progress(f"starting the dealer, {len(self.party_names)} parties and the coordinator")
         rest = [role for role in self.roles if role is not chain]
         for role in rest:
             role.start()
         self.wait_ready(*(role.name for role in rest))
+
+    def _compiled(self) -> None:
+        """Wait until the kernels are there: all roles would compile them at the same time otherwise."""
+        if self._kernels.finish(KERNEL_SECONDS):
+            tail = self._kernels.tail()
+            raise Unavailable(f"the kernels could not be compiled:\n{tail}", remedy=f"read {self._kernels.log}")
 
     def wait_ready(self, *names: str) -> None:
         """Wait until the health service of every role named says that it serves.
@@ -157,7 +173,7 @@ class Devnet:
 
     def stop(self) -> None:
         """Stop every role. Afterwards none of their processes exists."""
-        stop_all(self.roles[::-1])
+        stop_all([self._kernels, *self.roles[::-1]])
 
     def __enter__(self) -> Self:
         self.start()

@@ -15,13 +15,14 @@ OPERATOR, OWNER, DATA_OWNER = "operator", "model-owner", "data-owner"
 _NETWORK = TypeAdapter(Network)
 
 
-def initialise(layout: Layout, topology: Topology, *, chain: str = "auto") -> Network:
+def initialise(layout: Layout, topology: Topology, *, chain: str = "auto", engine: str = "masked") -> Network:
     """Make a network's directory: a keystore and a configuration per role, an operator, a model owner and a data owner.
 
     Args:
         layout: an empty or new directory.
         topology: where every role listens.
         chain: the development chain's back end: "auto", "anvil" or "eth-tester".
+        engine: of all parties, "masked" or "crypten".
 
     Raises:
         ConfigError: there is a network already.
@@ -30,7 +31,7 @@ def initialise(layout: Layout, topology: Topology, *, chain: str = "auto") -> Ne
         raise ConfigError(f"{layout.root} holds a network already", remedy="choose another directory")
     private_directory(layout.root)
     authority = create_authority(layout)
-    network = _network(layout, topology, authority)
+    network = _network(layout, topology, authority, engine)
     _write_roles(layout, network, chain)
     add_client(layout, DATA_OWNER, network, authority)
     write_private(layout.network_file, _NETWORK.dump_json(network, indent=2).decode() + "\n")
@@ -50,7 +51,7 @@ def load(layout: Layout) -> Network:
         raise ConfigError(f"{layout.root} holds no network: {error}", remedy=remedy) from error
 
 
-def _network(layout: Layout, topology: Topology, authority: CertificateAuthority) -> Network:
+def _network(layout: Layout, topology: Topology, authority: CertificateAuthority, engine: str) -> Network:
     hosts = topology.hosts
     count = len(topology.parties)
     parties = [admit(authority, layout.keystore(f"party{index}"), "party", hosts) for index in range(count)]
@@ -67,7 +68,7 @@ def _network(layout: Layout, topology: Topology, authority: CertificateAuthority
         funded=(operator.address, coordinator.address, owner.address),
         dealer_key_id=dealer.sealing_keys.public().key_id.hex(),
     )
-    return Network(topology, members, contracts, party_set_id(contracts.party_registry, addresses).hex())
+    return Network(topology, members, contracts, party_set_id(contracts.party_registry, addresses).hex(), engine)
 
 
 def _write(layout: Layout, name: str, document: Document) -> None:

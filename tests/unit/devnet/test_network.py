@@ -41,7 +41,13 @@ def test_a_network_is_described_in_its_directory(layout: Layout) -> None:
     assert network.members.parties == tuple(Keystore(layout.keystore(f"party{i}")).address for i in range(3))
     assert Devnet(layout.root).network == network
     config = PartyConfig.load(layout.config("party1"))
-    assert (config.party.index, config.size, len(config.party.lanes)) == (1, 3, 2)
+    assert (config.party.index, config.size, len(config.party.lanes), config.party.engine) == (1, 3, 2, "masked")
+
+
+def test_all_parties_have_the_engine_that_was_asked_for(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "net")
+    initialise(layout, loopback(2), engine="crypten")
+    assert {PartyConfig.load(layout.config(f"party{index}")).party.engine for index in range(2)} == {"crypten"}
 
 
 def test_what_is_no_network_is_refused(tmp_path: Path, layout: Layout) -> None:
