@@ -14,8 +14,7 @@ from mpc_infer.engine.costs import model_cost
 from mpc_infer.errors import CorruptModel
 from mpc_infer.graph import Graph, Node, TensorSpec, import_onnx
 from mpc_infer.graph.functions import constant
-
-DATA = Path(__file__).parents[1] / "graph" / "data"
+from tests.unit.graph.exported import exported
 
 
 def branches() -> Graph:
@@ -51,8 +50,14 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(run, capture_output=True, text=True, timeout=120, check=False)
 
 
+def exported_to(directory: Path) -> Path:
+    file = directory / "mlp.onnx"
+    file.write_bytes(exported("torch_mlp"))
+    return file
+
+
 def test_the_command(tmp_path: Path) -> None:
-    file = DATA / "torch_mlp.onnx"
+    file = exported_to(tmp_path)
     graph = import_onnx(file).graph
     done = command(str(file), "--rows", "1,5", "--parties", "2,3", "--json")
     assert done.returncode == 0, done.stderr
@@ -69,7 +74,7 @@ def test_the_command(tmp_path: Path) -> None:
 
 
 def test_what_the_command_refuses(tmp_path: Path) -> None:
-    file = DATA / "torch_mlp.onnx"
+    file = exported_to(tmp_path)
     for rows in ("0", "x", "", "1,", "-1", "1" * 40, ",".join("1" * 17)):
         assert CliRunner().invoke(cost, [str(file), "--rows", rows]).exit_code == 2, rows
     broken = tmp_path / "graph.json"

@@ -1,6 +1,5 @@
 """What torch and scikit-learn export, against onnxruntime: on rows of real data where there are some."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +9,10 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 
 from mpc_infer.graph import import_onnx
 from mpc_infer.graph.ranges import check_ranges, widest_input_limit
+from tests.unit.graph.exported import exported
 from tests.unit.graph.onnx_models import run_onnx, values
 from tests.unit.graph.test_onnx_import import run_imported
 
-DATA = Path(__file__).parent / "data"
 TORCH = {"lenet": 4e-4, "residual": 4e-4, "encoder": 5e-4, "encoder_layer": 1e-3}
 """Largest deviations that are allowed, of outputs about 1 in size."""
 SETS = {"cancer": load_breast_cancer, "wine": load_wine, "diabetes": load_diabetes}
@@ -33,11 +32,11 @@ SKLEARN = {
 
 @pytest.mark.parametrize("name", TORCH)
 def test_torch(name: str) -> None:
-    path = DATA / f"torch_{name}.onnx"
-    imported = import_onnx(path)
+    file = exported(f"torch_{name}")
+    imported = import_onnx(file)
     x = values((3, *imported.graph.inputs[0].shape[1:]), 1)
     inputs = {imported.graph.inputs[0].name: x}
-    (found,), (expected,) = run_imported(imported, inputs).values(), run_onnx(path.read_bytes(), inputs).values()
+    (found,), (expected,) = run_imported(imported, inputs).values(), run_onnx(file, inputs).values()
     assert found.shape == expected.shape
     assert np.abs(found - expected).max() < TORCH[name]
     # Publishing works, with room for standardised data.
@@ -46,11 +45,11 @@ def test_torch(name: str) -> None:
 
 @pytest.mark.parametrize("name", SKLEARN)
 def test_scikit_learn(name: str) -> None:
-    path = DATA / f"sklearn_{name}.onnx"
+    file = exported(f"sklearn_{name}")
     data = SETS[name.rpartition("_")[2]]()
-    imported, rows = import_onnx(path), data.data[::7].astype(np.float32)
+    imported, rows = import_onnx(file), data.data[::7].astype(np.float32)
     (found,) = run_imported(imported, {"X": rows}).values()
-    expected = scores(run_onnx(path.read_bytes(), {"X": rows}))
+    expected = scores(run_onnx(file, {"X": rows}))
     if name == "logistic_wine":
         found = found / found.sum(axis=1, keepdims=True)
     assert found.shape == expected.shape
@@ -66,13 +65,13 @@ def scores(outputs: dict[str, Any]) -> NDArray[np.float64]:
 
 
 def test_the_label_is_left_out() -> None:
-    imported = import_onnx(DATA / "sklearn_mlp_wine.onnx")
+    imported = import_onnx(exported("sklearn_mlp_wine"))
     assert [spec.name for spec in imported.graph.outputs] == ["output_probability"]
     assert [node.op for node in imported.graph.nodes] == ["Add", "Linear", "Relu", "Linear", "Softmax"]
 
 
 def test_real_rows_lie_in_the_intervals() -> None:
-    imported = import_onnx(DATA / "sklearn_mlp_wine.onnx")
+    imported = import_onnx(exported("sklearn_mlp_wine"))
     data = load_wine().data
     limit = 2 ** int(np.ceil(np.log2(data.max())))
     assert check_ranges(imported.graph, imported.weights, limit, 16).keys() >= {"output_probability"}

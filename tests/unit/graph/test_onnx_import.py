@@ -1,7 +1,6 @@
 """Models that are accepted compute what onnxruntime computes."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 from mpc_infer.engine.plain import run_plain
 from mpc_infer.graph import ImportedModel, import_onnx
 from mpc_infer.sharing import decode, encode
+from tests.unit.graph.exported import exported
 from tests.unit.graph.onnx_models import checked, dense_model, make_model, node, run_onnx, values
-
-DATA = Path(__file__).parent / "data"
 
 
 def run_imported(imported: ImportedModel, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
@@ -159,10 +157,10 @@ def test_a_model_for_one_row_runs_for_many() -> None:
 @pytest.mark.parametrize("name", ["torch_mlp", "torch_reshape_one_row"])
 def test_what_torch_exports(name: str) -> None:
     """Exported by torch 2.13 (dynamo) with a dynamic batch, and for one row."""
-    path = DATA / f"{name}.onnx"
-    imported = import_onnx(path)
+    file = exported(name)
+    imported = import_onnx(file)
     rows = 1 if name.endswith("one_row") else 4
-    check_same(path.read_bytes(), {imported.graph.inputs[0].name: values((rows, 8), 1)})
+    check_same(file, {imported.graph.inputs[0].name: values((rows, 8), 1)})
 
 
 @pytest.mark.parametrize("element", [TensorProto.DOUBLE, TensorProto.FLOAT16])

@@ -18,9 +18,9 @@ from mpc_infer.graph import import_onnx
 from mpc_infer.graph.lowering import lower
 from mpc_infer.graph.operators import OPERATORS
 from mpc_infer.graph.raw import RawModel, RawNode
+from tests.unit.graph.exported import exported
 from tests.unit.graph.onnx_models import checked, dense_model, make_model, node, values
 
-DATA = Path(__file__).parent / "data"
 W = {"w": values((8, 8), 1), "v": values((8,), 2)}
 TO = {"to": np.array([4, 2], np.int64)}
 
@@ -124,7 +124,7 @@ def test_changed_bytes_give_a_model_or_our_error(changes: list[tuple[int, int]])
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=4))
 def test_changed_bytes_of_what_is_exported(name: str, changes: list[tuple[int, int]]) -> None:
-    data = bytearray((DATA / f"{name}.onnx").read_bytes())
+    data = bytearray(exported(name))
     for place, value in changes:
         data[place % len(data)] = value
     with suppress(ModelRefused):

@@ -1,15 +1,14 @@
-"""Makes tests/unit/graph/data/{torch,sklearn}_*.onnx. Needs `pip install onnxscript skl2onnx` beside .[dev].
-
-    python -m tests.unit.graph.make_models
-
-The exporters' versions change the files: torch 2.13 and skl2onnx 1.20 made those that are committed.
-"""
+"""ONNX files as common tools export them, made when a test asks for one: nothing generated is in the repository."""
 
 import warnings
-from pathlib import Path
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
 
 import numpy as np
 import torch
+from onnx import ModelProto
+from skl2onnx import to_onnx
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -17,8 +16,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from torch import nn
-
-DATA = Path(__file__).parent / "data"
 
 
 class LeNet(nn.Sequential):
@@ -67,54 +64,70 @@ class Encoder(nn.Module):
         return self.second(x + self.down(nn.functional.gelu(self.up(x)))).mean(1)
 
 
-def export(name: str, model: nn.Module, *shape: int) -> None:
+class OneRow(nn.Module):
+    """Exported for one row, with a reshape that says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(8, 16)
+        self.second = nn.Parameter(torch.randn(4, 3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = torch.sigmoid(self.first(x)).view(1, 4, 4)
+        return (hidden @ self.second).reshape(1, 12)
+
+
+def _torch(make: Callable[[], nn.Module], *shape: int, rows: int | None = None) -> ModelProto:
+    torch.manual_seed(0)
+    model = make().eval()
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.running_mean, -0.5, 0.5)
             nn.init.uniform_(module.running_var, 0.5, 2.0)
-    rows = {0: torch.export.Dim("rows")}
-    made = torch.onnx.export(model.eval(), (torch.randn(2, *shape),), dynamo=True, dynamic_shapes=(rows,))
-    _write(f"torch_{name}", made.model_proto)
+    dynamic = ({0: torch.export.Dim("rows")},) if rows is None else None
+    example = (torch.randn(rows or 2, *shape),)
+    exported = torch.onnx.export(model, example, dynamo=True, dynamic_shapes=dynamic, verbose=False)
+    return exported.model_proto
 
 
-def _write(name: str, model: object) -> None:
-    for each in model.graph.node:
-        del each.metadata_props[:]
-        each.doc_string = ""
-    for each in (*model.graph.value_info, *model.graph.initializer, *model.graph.input, *model.graph.output):
-        del each.metadata_props[:]
-    del model.graph.metadata_props[:]
-    del model.metadata_props[:]
-    (DATA / f"{name}.onnx").write_bytes(model.SerializeToString())
-
-
-def fit(name: str, estimator: object, data: object) -> None:
-    from skl2onnx import to_onnx
-
+def _sklearn(estimator: object, load: Callable[[], Any]) -> ModelProto:
+    data = load()
     pipeline = make_pipeline(StandardScaler(), estimator).fit(data.data, data.target)
     # skl2onnx 1.20 cannot export a LinearSVC with its default options.
     options = {LinearSVC: {"nocl": True}} if isinstance(estimator, LinearSVC) else None
-    _write(f"sklearn_{name}", to_onnx(pipeline, data.data[:1].astype(np.float32), options=options))
+    return to_onnx(pipeline, data.data[:1].astype(np.float32), options=options)
 
 
-def main() -> None:
-    warnings.simplefilter("ignore")
-    torch.manual_seed(0)
-    export("lenet", LeNet(), 1, 28, 28)
-    export("residual", nn.Sequential(Residual()), 3, 12, 12)
-    export("encoder", Encoder(), 6, 16)
-    export("encoder_layer", nn.TransformerEncoderLayer(16, 2, 32, batch_first=True, activation="gelu"), 6, 16)
-    cancer, wine, diabetes = load_breast_cancer(), load_wine(), load_diabetes()
-    fit("logistic_cancer", LogisticRegression(), cancer)
-    fit("logistic_wine", LogisticRegression(max_iter=500), wine)
-    fit("svc_cancer", LinearSVC(), cancer)
-    fit("svc_wine", LinearSVC(), wine)
-    fit("mlp_cancer", MLPClassifier((8,), max_iter=300, random_state=0), cancer)
-    fit("mlp_wine", MLPClassifier((8,), max_iter=300, random_state=0), wine)
-    fit("linear_diabetes", LinearRegression(), diabetes)
-    fit("ridge_diabetes", Ridge(), diabetes)
-    fit("mlp_diabetes", MLPRegressor(hidden_layer_sizes=(8,), max_iter=300, random_state=0), diabetes)
+def _layer() -> nn.Module:
+    return nn.TransformerEncoderLayer(16, 2, 32, batch_first=True, activation="gelu")
 
 
-if __name__ == "__main__":
-    main()
+def _mlp(kind: type, **settings: Any) -> object:
+    return kind(hidden_layer_sizes=(8,), max_iter=300, random_state=0, **settings)
+
+
+MODELS: dict[str, Callable[[], ModelProto]] = {
+    "torch_mlp": partial(_torch, lambda: nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4)), 8),
+    "torch_reshape_one_row": partial(_torch, OneRow, 8, rows=1),
+    "torch_lenet": partial(_torch, LeNet, 1, 28, 28),
+    "torch_residual": partial(_torch, lambda: nn.Sequential(Residual()), 3, 12, 12),
+    "torch_encoder": partial(_torch, Encoder, 6, 16),
+    "torch_encoder_layer": partial(_torch, _layer, 6, 16),
+    "sklearn_logistic_cancer": partial(_sklearn, LogisticRegression(), load_breast_cancer),
+    "sklearn_logistic_wine": partial(_sklearn, LogisticRegression(max_iter=500), load_wine),
+    "sklearn_svc_cancer": partial(_sklearn, LinearSVC(), load_breast_cancer),
+    "sklearn_svc_wine": partial(_sklearn, LinearSVC(), load_wine),
+    "sklearn_mlp_cancer": partial(_sklearn, _mlp(MLPClassifier), load_breast_cancer),
+    "sklearn_mlp_wine": partial(_sklearn, _mlp(MLPClassifier), load_wine),
+    "sklearn_linear_diabetes": partial(_sklearn, LinearRegression(), load_diabetes),
+    "sklearn_ridge_diabetes": partial(_sklearn, Ridge(), load_diabetes),
+    "sklearn_mlp_diabetes": partial(_sklearn, _mlp(MLPRegressor), load_diabetes),
+}
+
+
+@cache
+def exported(name: str) -> bytes:
+    """The file of a name in `MODELS`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return MODELS[name]().SerializeToString()
