@@ -1,6 +1,6 @@
 """The service on one machine: three parties, dealer, coordinator, chain and clients, with receipts and batching.
 
-``python -m bench.service [--json] [--parties N] [--engine NAME] [--clients N ...] [--seconds S]``. The digits MLP, one
+``python -m bench.service [--json] [--parties N] [--clients N ...] [--seconds S]``. The digits MLP, one
 row per job, delivery ``coordinator``, anchoring asynchronous. All clients live in one process, each with its own
 identity and connection, and each sends its next job when the last is answered and checked; the receipts are real, and
 a sample is verified afterwards as a bundle in seven steps. *End to end* is what the caller of `infer` waited, checks
@@ -43,6 +43,7 @@ ROLES = {
     "coordinator serve": "coordinator",
     "dealer serve": "dealer",
     "chain serve": "chain",
+    "embedded_server": "chain",
     "anvil": "chain",
 }
 Row = dict[str, Any]
@@ -156,17 +157,15 @@ async def _on_network(net: Devnet, counts: Sequence[int], seconds: float) -> lis
         return [await measure(clients[:count], trained.rows, seconds) for count in counts]
 
 
-def run(parties: int = 3, counts: Sequence[int] = CLIENTS, seconds: float = SECONDS, engine: str = "") -> Row:
+def run(parties: int = 3, counts: Sequence[int] = CLIENTS, seconds: float = SECONDS) -> Row:
     """The section ``service`` of a benchmark's JSON.
 
     Args:
         parties: 2 to 5.
         counts: numbers of concurrent clients, one measurement each.
         seconds: length of one measurement.
-        engine: the parties'; empty: what is configured by default.
     """
-    options = {"engine": engine} if engine else {}
-    with tempfile.TemporaryDirectory() as directory, Devnet(Path(directory) / "net", parties=parties, **options) as net:
+    with tempfile.TemporaryDirectory() as directory, Devnet(Path(directory) / "net", parties=parties) as net:
         rows = asyncio.run(_on_network(net, counts, seconds))
     return {
         "model": "digits",
@@ -197,9 +196,8 @@ def main() -> int:
     parser.add_argument("--parties", type=int, default=3)
     parser.add_argument("--clients", type=int, nargs="+", default=list(CLIENTS), help="concurrent clients")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="length of one measurement")
-    parser.add_argument("--engine", default="", help="masked or crypten")
     arguments = parser.parse_args()
-    found = run(arguments.parties, arguments.clients, arguments.seconds, arguments.engine)
+    found = run(arguments.parties, arguments.clients, arguments.seconds)
     show(found, Console(stderr=arguments.json))
     if arguments.json:
         print(json.dumps(found))

@@ -130,7 +130,7 @@ class BatchingSection(Section):
         max_delay_ms: how long a job waits for company although a lane is free.
     """
 
-    max_rows: Annotated[int, Field(ge=1, le=MAX_ROWS)] = 1
+    max_rows: Annotated[int, Field(ge=1, le=MAX_ROWS)] = 64
     max_delay_ms: Annotated[float, Field(ge=0, le=10_000)] = 0.0
 
     @property

@@ -204,6 +204,8 @@ class Dispatch:
         loop = asyncio.get_running_loop()
         began = loop.time()
         answers = await run_session(self._floor.parties, run)
+        if run.material_id and not any(each.WhichOneof("outcome") == "done" for each in answers[0].answers):
+            self._floor.keeper.doubt(run.lane)  # nothing ran: the parties may have the material still
         if len(self._seconds) >= MAX_MODELS:
             self._seconds.clear()
         self._seconds[run.jobs[0].request.model_hash] = loop.time() - began

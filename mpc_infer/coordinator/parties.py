@@ -68,28 +68,8 @@ class GrpcParty:
         Raises:
             MpcInferError: the party's error, or Unavailable.
         """
-        if method == "RunSession":
-            return await self._run_alone(request, timeout_s)
         with translated(f"party {self._index}"):
             return await getattr(self._stub, method)(request, timeout=timeout_s)
-
-    async def _run_alone(self, request: party_pb2.RunSessionRequest, timeout_s: float) -> party_pb2.RunSessionResponse:
-        """A session of one job by RunJob, as parties know it that run one job at a time."""
-        (job,) = request.jobs
-        alone = party_pb2.RunJobRequest(
-            session_id=request.session_id,
-            lane=request.lane,
-            material_id=request.material_id,
-            registry_block=request.registry_block,
-            job_request=job.job_request,
-            owner_signature=job.owner_signature,
-            input_commitments=job.input_commitments,
-            sealed_input=job.sealed_input,
-            result_key=job.result_key if job.HasField("result_key") else None,
-        )
-        with translated(f"party {self._index}"):
-            done = await self._stub.RunJob(alone, timeout=timeout_s)
-        return party_pb2.RunSessionResponse(answers=[party_pb2.PartyAnswer(done=done)])
 
     async def watch(self, lost: Callable[[], None]) -> None:
         """Keep the connection up and tell when it is lost: the body of a background task.

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from mpc_infer.coordinator.accept import AcceptedJob
 from mpc_infer.coordinator.faults import fault
 from mpc_infer.coordinator.parties import PartyDoor, drop
-from mpc_infer.errors import InvalidRequest, MpcInferError
+from mpc_infer.errors import InvalidRequest, MpcInferError, SessionAborted
 from mpc_infer.ids import MaterialId, SessionId
+from mpc_infer.rpc.status import problem_of
 from mpc_infer.telemetry import Log
 from mpc_infer.v1 import common_pb2, coordinator_pb2, party_pb2
 
@@ -73,7 +74,9 @@ async def run_session(parties: Sequence[PartyDoor], run: Run) -> tuple[party_pb2
 
     1. RunSession at every party at once;
     2. if all answer, done;
-    3. on the first failure, or when the time is nearly up: AbortSession at all parties, wait shortly for what the
+    3. if a party refuses all jobs, the others wait for it in vain: AbortSession, and what they say then is their answer
+       to every job;
+    4. on the first failure, or when the time is nearly up: AbortSession at all parties, wait shortly for what the
        others say, and name the party at fault. That, too, ends within the session's time.
 
     Raises:
@@ -87,12 +90,44 @@ async def run_session(parties: Sequence[PartyDoor], run: Run) -> tuple[party_pb2
         for party in parties
     ]
     try:
-        done, pending = await asyncio.wait(calls, timeout=patience_s, return_when=asyncio.FIRST_EXCEPTION)
-        if not pending and not any(call.exception() for call in done):
+        if await _answered(calls, patience_s):
             return tuple(one_each(index, call.result(), run) for index, call in enumerate(calls))
-        raise await _give_up(parties, calls, run.session_id, end)
+        error = await _give_up(parties, calls, run.session_id, end)
+        if any(_refuses_all(call) for call in calls):
+            return tuple(_last_words(index, call, run) for index, call in enumerate(calls))
+        raise error
     finally:
         await drop(calls)
+
+
+async def _answered(calls: Sequence[Call], patience_s: float) -> bool:
+    """Wait for all answers. Returns False as soon as one failed or refuses all jobs, or the time is up."""
+    loop = asyncio.get_running_loop()
+    end, pending = loop.time() + patience_s, set(calls)
+    while pending:
+        done, pending = await asyncio.wait(
+            pending, timeout=max(0.0, end - loop.time()), return_when=asyncio.FIRST_COMPLETED
+        )
+        if not done or any(call.exception() is not None for call in done):
+            return False
+        if pending and any(_refuses_all(call) for call in done):
+            return False
+    return True
+
+
+def _refuses_all(call: Call) -> bool:
+    """Whether a party answered, and no job is to run."""
+    if not call.done() or call.cancelled() or call.exception() is not None:
+        return False
+    return all(answer.WhichOneof("outcome") == "problem" for answer in call.result().answers)
+
+
+def _last_words(index: int, call: Call, run: Run) -> party_pb2.RunSessionResponse:
+    """What a party says to every job of a session that another refused."""
+    if call.done() and not call.cancelled() and call.exception() is None:
+        return one_each(index, call.result(), run)
+    problem = problem_of(_error(call) or SessionAborted("the session was called off"))
+    return party_pb2.RunSessionResponse(answers=[party_pb2.PartyAnswer(problem=problem)] * len(run.jobs))
 
 
 def one_each(index: int, answer: party_pb2.RunSessionResponse, run: Run) -> party_pb2.RunSessionResponse:

@@ -101,6 +101,15 @@ async def test_a_neighbour_that_one_party_refuses_gets_the_reason_and_the_others
     crowd.checked(2, answers[2])
 
 
+async def test_jobs_that_one_party_refuses_altogether_fail_at_once_with_its_reasons(crowd: Crowd) -> None:
+    await crowd.gather([1, 1])
+    reasons = [CommitmentMismatch("no"), ModelInactive("retired")]
+    crowd.net.parties[2].refuse.update(zip([each.job_id for each in crowd.messages[1:]], reasons, strict=True))
+    errors = [error_of(job.problem) for job in await crowd.answers()]
+    assert [(type(error), error.party) for error in errors] == [(CommitmentMismatch, 2), (ModelInactive, 2)]
+    assert crowd.net.parties[0].calls.count("AbortSession") == 1
+
+
 async def test_jobs_that_all_parties_refuse_fail_with_that_and_nobody_is_blamed(crowd: Crowd) -> None:
     await crowd.gather([1, 1])
     for party in crowd.net.parties:
