@@ -192,8 +192,11 @@ class World:
             OwnerSignature(self.owner.address, signature),
         )
 
-    def job(self, x=None, *, seconds: float = 30, result_key=None, session_id=None, lane=0, **changes) -> list[RunCall]:
+    def job(
+        self, x=None, *, seconds: float = 30, result_key=None, session_id=None, lane=0, signer=None, **changes
+    ) -> list[RunCall]:
         """The calls that the parties get for one job. `changes` replace fields of the request before it is signed."""
+        signer = signer or self.owner
         x = np.ones((2, 4)) if x is None else x
         shares = [encode_tensors({"x": share}) for share in split(encode(x), PARTIES)]
         salts = [fresh_salt() for _ in shares]
@@ -205,7 +208,7 @@ class World:
             model_hash=self.model_hash,
             party_set=PARTY_SET,
             input_root=merkle.root(commitments),
-            owner=self.owner.address,
+            owner=signer.address,
             delivery=Delivery.CLIENT if result_key else Delivery.COORDINATOR,
             result_key=result_key.key_id if result_key else ZERO_WORD,
             rows=len(x),
@@ -221,7 +224,7 @@ class World:
                 b"",
                 self.registry.number,
                 request,
-                self.signed(request),
+                self.signed(request, signer),
                 commitments,
                 self.sealed(index, job_id, salts[index], shares[index], request.owner),
                 result_key,
@@ -229,8 +232,9 @@ class World:
             for index in range(PARTIES)
         ]
 
-    def signed(self, request: JobRequest) -> OwnerSignature:
-        return OwnerSignature(self.owner.address, sign(request, RECEIPTS, self.owner))
+    def signed(self, request: JobRequest, signer: Signer | None = None) -> OwnerSignature:
+        signer = signer or self.owner
+        return OwnerSignature(signer.address, sign(request, RECEIPTS, signer))
 
     def sealed(self, index: int, job_id: bytes, salt: bytes, share: bytes, owner=None):
         keystore = self.keystores[index]
