@@ -74,7 +74,8 @@ def _cpu_ms(pid: int) -> float:
 
 def cpu_by_role() -> dict[str, float]:
     """CPU milliseconds of all processes that this one has started, and of this one, by role."""
-    children, found, queue = _children(), defaultdict(float), [os.getpid()]
+    found: dict[str, float] = defaultdict(float)
+    children, queue = _children(), [os.getpid()]
     while queue:
         pid = queue.pop()
         queue += children[pid]
@@ -93,7 +94,7 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 async def _client(client: AsyncClient, rows: Any, first: int, until: float) -> list[InferenceResult]:
     """One client: the next job when the last is answered."""
-    results = []
+    results: list[InferenceResult] = []
     for index in itertools.count(first):
         if time.monotonic() >= until:
             return results
