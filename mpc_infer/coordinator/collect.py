@@ -17,7 +17,7 @@ from mpc_infer.rpc.status import error_of
 from mpc_infer.sharing import combine, decode_tensors, encode_tensors, open_commitment, output_context
 from mpc_infer.v1 import common_pb2, coordinator_pb2, party_pb2
 
-Answers = Sequence[party_pb2.RunJobResponse]
+Answers = Sequence[party_pb2.JobAnswer]
 Value = TypeVar("Value")
 SESSION_ID_BYTES = 16
 
@@ -102,7 +102,7 @@ def _session(answers: Answers) -> SessionId:
     return SessionId(session_id)
 
 
-def _agreed(answers: Answers, field: Callable[[party_pb2.RunJobResponse], Value], what: str) -> Value:
+def _agreed(answers: Answers, field: Callable[[party_pb2.JobAnswer], Value], what: str) -> Value:
     """The value that all answers have. Otherwise the party outside the majority is named, if there is a majority."""
     counts = Counter(field(answer) for answer in answers)
     common, votes = counts.most_common(1)[0]
@@ -155,12 +155,12 @@ def _add_output(done: coordinator_pb2.Job, job: AcceptedJob, answers: Answers, m
     done.result = _result(answers)
 
 
-def _check_sealed(index: int, answer: party_pb2.RunJobResponse, job: AcceptedJob) -> None:
+def _check_sealed(index: int, answer: party_pb2.JobAnswer, job: AcceptedJob) -> None:
     if answer.WhichOneof("output") != "sealed_output" or answer.sealed_output.key_id != job.request.result_key:
         raise InvalidRequest(f"party {index} did not seal its output to the owner's key", party=index)
 
 
-def _check_opening(index: int, answer: party_pb2.RunJobResponse, done: coordinator_pb2.Job, member: Address) -> None:
+def _check_opening(index: int, answer: party_pb2.JobAnswer, done: coordinator_pb2.Job, member: Address) -> None:
     if answer.WhichOneof("output") != "opening":
         raise InvalidRequest(f"party {index} did not open its output", party=index)
     context = output_context(SessionId(done.session_id), JobId(done.job_id), member)

@@ -63,29 +63,6 @@ class SessionCall:
 
 
 @dataclass(frozen=True)
-class RunCall:
-    """RunJob; see party.proto. ``material_id`` is empty where the material is to be made now."""
-
-    session_id: SessionId
-    lane: int
-    material_id: bytes
-    registry_block: int
-    request: JobRequest
-    owner_signature: OwnerSignature
-    input_commitments: tuple[bytes, ...]
-    sealed_input: Sealed
-    result_key: SealingPublicKey | None
-
-    @property
-    def session(self) -> SessionCall:
-        """The session of this job alone."""
-        given = (self.owner_signature, self.input_commitments, self.sealed_input, self.result_key)
-        jobs = (JobCall(self.request, *given),)
-        place = (self.session_id, self.lane, self.material_id, self.registry_block)
-        return SessionCall(*place, self.request.rows, jobs)
-
-
-@dataclass(frozen=True)
 class InstallCall:
     """InstallModel."""
 

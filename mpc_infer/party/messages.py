@@ -17,7 +17,6 @@ from mpc_infer.party.calls import (
     OwnerSignature,
     PrepareCall,
     Prepared,
-    RunCall,
     SessionCall,
     SessionReport,
 )
@@ -42,30 +41,9 @@ class Outcome:
         of_session: whether the problem is that of the whole session, and not of this job.
     """
 
-    answer: party_pb2.RunJobResponse | None = field(default=None, repr=False)
+    answer: party_pb2.JobAnswer | None = field(default=None, repr=False)
     problem: MpcInferError | None = None
     of_session: bool = False
-
-
-def run_call(message: party_pb2.RunJobRequest) -> RunCall:
-    """RunJob.
-
-    Raises:
-        InvalidRequest, BadSignature: malformed.
-    """
-    if message.material_id:
-        exactly(message.material_id, SESSION_ID_BYTES, "material_id")
-    return RunCall(
-        session_id=SessionId(exactly(message.session_id, SESSION_ID_BYTES, "session_id")),
-        lane=message.lane,
-        material_id=message.material_id,
-        registry_block=message.registry_block,
-        request=JobRequest.from_words(message.job_request),
-        owner_signature=OwnerSignature(*signature_from(message.owner_signature)),
-        input_commitments=tuple(exactly(one, DIGEST_BYTES, "a commitment") for one in message.input_commitments),
-        sealed_input=sealed_from(message.sealed_input),
-        result_key=sealing_key_from(message.result_key) if message.HasField("result_key") else None,
-    )
 
 
 def session_call(message: party_pb2.RunSessionRequest) -> SessionCall:
@@ -112,17 +90,6 @@ def session_answer(outcomes: Sequence[Outcome]) -> party_pb2.RunSessionResponse:
         if not outcome.of_session:
             return party_pb2.RunSessionResponse(answers=[_party_answer(one) for one in outcomes])
     raise outcomes[0].problem or InternalError("a session without an outcome")
-
-
-def given(outcome: Outcome) -> party_pb2.RunJobResponse:
-    """The answer to a job.
-
-    Raises:
-        MpcInferError: there is none.
-    """
-    if outcome.answer is None:
-        raise outcome.problem or InternalError("a job without an outcome")
-    return outcome.answer
 
 
 def _party_answer(outcome: Outcome) -> party_pb2.PartyAnswer:
@@ -203,9 +170,9 @@ def run_answer(
     report: SessionReport,
     sealed: Sealed | None,
     session_id: SessionId,
-) -> party_pb2.RunJobResponse:
+) -> party_pb2.JobAnswer:
     """The answer to one job; with a sealed output, or else with an opening. The cost is that of the whole session."""
-    answer = party_pb2.RunJobResponse(
+    answer = party_pb2.JobAnswer(
         session_id=session_id,
         receipt=receipt,
         signature=signature,
@@ -225,13 +192,13 @@ def run_answer(
     return answer
 
 
-def stored_answer(data: bytes) -> party_pb2.RunJobResponse:
+def stored_answer(data: bytes) -> party_pb2.JobAnswer:
     """An answer as it was stored.
 
     Raises:
         StoreError: these bytes are none.
     """
     try:
-        return party_pb2.RunJobResponse.FromString(data)
+        return party_pb2.JobAnswer.FromString(data)
     except DecodeError as error:
         raise StoreError("a stored answer cannot be read") from error

@@ -5,13 +5,11 @@ from typing import Any
 from mpc_infer.encoding import address_bytes
 from mpc_infer.party.messages import (
     abort_call,
-    given,
     install_call,
     open_call,
     prepare_answer,
     prepare_call,
     root_call,
-    run_call,
     session_answer,
     session_call,
 )
@@ -61,13 +59,6 @@ class PartyServicer(party_pb2_grpc.PartyServiceServicer):
         """Open a model, or say whether it is open."""
         digest = await self._party.open(open_call(request))
         return party_pb2.OpenModelResponse(open=digest is not None, digest=digest or b"")
-
-    async def RunJob(  # noqa: N802
-        self, request: party_pb2.RunJobRequest, context: Any
-    ) -> party_pb2.RunJobResponse:
-        """Run a job."""
-        (outcome,) = await self._party.run(run_call(request).session)
-        return given(outcome)
 
     async def RunSession(  # noqa: N802
         self, request: party_pb2.RunSessionRequest, context: Any

@@ -18,7 +18,7 @@ from mpc_infer.v1 import party_pb2
 class SignedAnswer:
     """An answer, and the digest of the receipt in it."""
 
-    answer: party_pb2.RunJobResponse = field(repr=False)
+    answer: party_pb2.JobAnswer = field(repr=False)
     receipt_digest: bytes
 
 

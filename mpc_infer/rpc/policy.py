@@ -28,7 +28,6 @@ POLICY: Mapping[str, frozenset[str]] = MappingProxyType(
         "/mpc_infer.v1.PartyService/InstallModel": _COORDINATOR,
         "/mpc_infer.v1.PartyService/PrepareMaterial": _COORDINATOR,
         "/mpc_infer.v1.PartyService/OpenModel": _COORDINATOR,
-        "/mpc_infer.v1.PartyService/RunJob": _COORDINATOR,
         "/mpc_infer.v1.PartyService/RunSession": _COORDINATOR,
         "/mpc_infer.v1.PartyService/ListMaterial": _COORDINATOR,
         "/mpc_infer.v1.PartyService/DropMaterial": _COORDINATOR,

@@ -67,29 +67,7 @@ class PrepareMaterialResponse(_message.Message):
     material_bytes: int
     def __init__(self, plan_digest: _Optional[bytes] = ..., offline_ms: _Optional[float] = ..., material_bytes: _Optional[int] = ...) -> None: ...
 
-class RunJobRequest(_message.Message):
-    __slots__ = ("session_id", "lane", "material_id", "registry_block", "job_request", "owner_signature", "input_commitments", "sealed_input", "result_key")
-    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
-    LANE_FIELD_NUMBER: _ClassVar[int]
-    MATERIAL_ID_FIELD_NUMBER: _ClassVar[int]
-    REGISTRY_BLOCK_FIELD_NUMBER: _ClassVar[int]
-    JOB_REQUEST_FIELD_NUMBER: _ClassVar[int]
-    OWNER_SIGNATURE_FIELD_NUMBER: _ClassVar[int]
-    INPUT_COMMITMENTS_FIELD_NUMBER: _ClassVar[int]
-    SEALED_INPUT_FIELD_NUMBER: _ClassVar[int]
-    RESULT_KEY_FIELD_NUMBER: _ClassVar[int]
-    session_id: bytes
-    lane: int
-    material_id: bytes
-    registry_block: int
-    job_request: bytes
-    owner_signature: _common_pb2.Signature
-    input_commitments: _containers.RepeatedScalarFieldContainer[bytes]
-    sealed_input: _common_pb2.SealedBox
-    result_key: _common_pb2.SealingKey
-    def __init__(self, session_id: _Optional[bytes] = ..., lane: _Optional[int] = ..., material_id: _Optional[bytes] = ..., registry_block: _Optional[int] = ..., job_request: _Optional[bytes] = ..., owner_signature: _Optional[_Union[_common_pb2.Signature, _Mapping]] = ..., input_commitments: _Optional[_Iterable[bytes]] = ..., sealed_input: _Optional[_Union[_common_pb2.SealedBox, _Mapping]] = ..., result_key: _Optional[_Union[_common_pb2.SealingKey, _Mapping]] = ...) -> None: ...
-
-class RunJobResponse(_message.Message):
+class JobAnswer(_message.Message):
     __slots__ = ("receipt", "signature", "output_commitments", "opening", "sealed_output", "cost", "session_id")
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_FIELD_NUMBER: _ClassVar[int]
@@ -167,9 +145,9 @@ class PartyAnswer(_message.Message):
     __slots__ = ("done", "problem")
     DONE_FIELD_NUMBER: _ClassVar[int]
     PROBLEM_FIELD_NUMBER: _ClassVar[int]
-    done: RunJobResponse
+    done: JobAnswer
     problem: _common_pb2.Problem
-    def __init__(self, done: _Optional[_Union[RunJobResponse, _Mapping]] = ..., problem: _Optional[_Union[_common_pb2.Problem, _Mapping]] = ...) -> None: ...
+    def __init__(self, done: _Optional[_Union[JobAnswer, _Mapping]] = ..., problem: _Optional[_Union[_common_pb2.Problem, _Mapping]] = ...) -> None: ...
 
 class ListMaterialRequest(_message.Message):
     __slots__ = ()

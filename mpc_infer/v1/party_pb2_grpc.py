@@ -51,11 +51,6 @@ class PartyServiceStub:
                 request_serializer=mpc__infer_dot_v1_dot_party__pb2.PrepareMaterialRequest.SerializeToString,
                 response_deserializer=mpc__infer_dot_v1_dot_party__pb2.PrepareMaterialResponse.FromString,
                 _registered_method=True)
-        self.RunJob = channel.unary_unary(
-                '/mpc_infer.v1.PartyService/RunJob',
-                request_serializer=mpc__infer_dot_v1_dot_party__pb2.RunJobRequest.SerializeToString,
-                response_deserializer=mpc__infer_dot_v1_dot_party__pb2.RunJobResponse.FromString,
-                _registered_method=True)
         self.OpenModel = channel.unary_unary(
                 '/mpc_infer.v1.PartyService/OpenModel',
                 request_serializer=mpc__infer_dot_v1_dot_party__pb2.OpenModelRequest.SerializeToString,
@@ -116,15 +111,6 @@ class PartyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def RunJob(self, request, context):
-        """Runs one session. MUST check signature, nonce, deadline, permission and commitments before anything is computed,
-        and consume the nonce durably. May be retried: while the job runs a second call waits for the same answer, and after
-        success the same request (another session id does not matter) gives the stored answer.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
     def OpenModel(self, request, context):
         """Opens a model's weights under fresh masks, together with all other parties of the set on one lane; or says whether
         they are open. MUST be called on all parties with the same values, before material of the model is made. A party keeps
@@ -135,10 +121,11 @@ class PartyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RunSession(self, request, context):
-        """Runs one session for one or more jobs on one model, perhaps of several owners. A party MUST check every job by itself, as
-        for RunJob; a job that one party refuses MUST NOT be computed, and MUST NOT keep the others from it. The nonces of
-        all jobs that run and the material are consumed durably in one step before anything is computed. May be retried:
-        every job gives its stored answer.
+        """Runs one session for one or more jobs on one model, perhaps of several owners. A party MUST check signature, nonce,
+        deadline, permission and commitments of every job by itself; a job that one party refuses MUST NOT be computed, and
+        MUST NOT keep the others from it. The nonces of all jobs that run and the material are consumed durably in one step
+        before anything is computed. May be retried: a job that runs is waited for, and after success the same job (another
+        session does not matter) gives the stored answer. What keeps the whole session from running is the call's error.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -189,11 +176,6 @@ def add_PartyServiceServicer_to_server(servicer, server):
                     servicer.PrepareMaterial,
                     request_deserializer=mpc__infer_dot_v1_dot_party__pb2.PrepareMaterialRequest.FromString,
                     response_serializer=mpc__infer_dot_v1_dot_party__pb2.PrepareMaterialResponse.SerializeToString,
-            ),
-            'RunJob': grpc.unary_unary_rpc_method_handler(
-                    servicer.RunJob,
-                    request_deserializer=mpc__infer_dot_v1_dot_party__pb2.RunJobRequest.FromString,
-                    response_serializer=mpc__infer_dot_v1_dot_party__pb2.RunJobResponse.SerializeToString,
             ),
             'OpenModel': grpc.unary_unary_rpc_method_handler(
                     servicer.OpenModel,
@@ -309,33 +291,6 @@ class PartyService:
             '/mpc_infer.v1.PartyService/PrepareMaterial',
             mpc__infer_dot_v1_dot_party__pb2.PrepareMaterialRequest.SerializeToString,
             mpc__infer_dot_v1_dot_party__pb2.PrepareMaterialResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def RunJob(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/mpc_infer.v1.PartyService/RunJob',
-            mpc__infer_dot_v1_dot_party__pb2.RunJobRequest.SerializeToString,
-            mpc__infer_dot_v1_dot_party__pb2.RunJobResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -104,7 +104,7 @@ def test_a_second_coordinator_is_not_obeyed(net: Devnet) -> None:
     channel = open_sync_channel(target, second.tls, peer=address, role=role)
 
     def run(channel: grpc.Channel) -> Any:
-        return party_pb2_grpc.PartyServiceStub(channel).RunJob(party_pb2.RunJobRequest(), timeout=SECONDS)
+        return party_pb2_grpc.PartyServiceStub(channel).RunSession(party_pb2.RunSessionRequest(), timeout=SECONDS)
 
     assert status_of(run, channel) is grpc.StatusCode.PERMISSION_DENIED
 

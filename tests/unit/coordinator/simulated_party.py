@@ -205,7 +205,7 @@ class Party:
         except MpcInferError as error:
             return error
 
-    async def _answer(self, message: party_pb2.RunSessionRequest, index: int, share: bytes) -> party_pb2.RunJobResponse:
+    async def _answer(self, message: party_pb2.RunSessionRequest, index: int, share: bytes) -> party_pb2.JobAnswer:
         job, session = message.jobs[index], message.session_id
         request = JobRequest.from_words(job.job_request)
         salt = fresh_salt()
@@ -213,7 +213,7 @@ class Party:
         commitments = await self.hall.exchange(session + request.job_id, self.index, commitment, session)
         receipt = self.receipt(message, request, commitments)
         self.signed.add(receipt.digest(self.domain))
-        answer = party_pb2.RunJobResponse(
+        answer = party_pb2.JobAnswer(
             receipt=receipt.to_words(),
             signature=signature_to(self.address, sign(receipt, self.domain, self.signer)),
             output_commitments=commitments,

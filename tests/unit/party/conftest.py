@@ -25,17 +25,16 @@ from mpc_infer.identity.keystore import Keystore
 from mpc_infer.identity.signer import Signer
 from mpc_infer.identity.tls import TlsCredentials
 from mpc_infer.model.package import PartyKeys, package_model
-from mpc_infer.party.calls import InstallCall, OpenCall, OwnerSignature, PrepareCall, RunCall
+from mpc_infer.party.calls import InstallCall, JobCall, OpenCall, OwnerSignature, PrepareCall, SessionCall
 from mpc_infer.party.checks import CheckedJob
 from mpc_infer.party.config import PartyConfig
-from mpc_infer.party.messages import given
 from mpc_infer.party.server import wire
 from mpc_infer.party.service import Party
 from mpc_infer.party.state import PartyState
 from mpc_infer.sharing.commitment import fresh_salt, input_context, join_opening, share_commitment
 from mpc_infer.sharing.contexts import sealed_input_context
 from mpc_infer.sharing.fixed import decode, encode
-from mpc_infer.sharing.sealing import seal
+from mpc_infer.sharing.sealing import Sealed, SealingPublicKey, seal
 from mpc_infer.sharing.shares import split
 from mpc_infer.sharing.tensors import decode_tensors, encode_tensors
 
@@ -106,6 +105,29 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunCall:
+    """A job that is alone in its session."""
+
+    session_id: bytes
+    lane: int
+    material_id: bytes
+    registry_block: int
+    request: JobRequest
+    owner_signature: OwnerSignature
+    input_commitments: tuple[bytes, ...]
+    sealed_input: Sealed
+    result_key: SealingPublicKey | None
+
+    @property
+    def session(self) -> SessionCall:
+        """The session of this job alone."""
+        given = (self.owner_signature, self.input_commitments, self.sealed_input, self.result_key)
+        jobs = (JobCall(self.request, *given),)
+        place = (self.session_id, self.lane, self.material_id, self.registry_block)
+        return SessionCall(*place, self.request.rows, jobs)
 
 
 class World:
@@ -270,7 +292,9 @@ async def party(world: World) -> AsyncIterator:
 async def run_job(party: Party, call: RunCall):
     """The answer to a job that is alone in its session."""
     (outcome,) = await party.run(call.session)
-    return given(outcome)
+    if outcome.problem is not None:
+        raise outcome.problem
+    return outcome.answer
 
 
 async def check_job(party: Party, call: RunCall) -> CheckedJob:

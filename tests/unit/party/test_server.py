@@ -12,7 +12,7 @@ from mpc_infer.ids import MaterialId
 from mpc_infer.party.server import build
 from mpc_infer.rpc.channel import open_channel
 from mpc_infer.rpc.messages import sealed_to, sealing_key_from, signature_to
-from mpc_infer.rpc.status import translated
+from mpc_infer.rpc.status import error_of, translated
 from mpc_infer.store import MaterialRecord
 from mpc_infer.v1 import party_pb2, party_pb2_grpc
 
@@ -47,15 +47,22 @@ async def call(server, world):
 
 def run_request(world):
     one = world.job()[0]
-    return party_pb2.RunJobRequest(
-        session_id=one.session_id,
-        lane=0,
-        registry_block=one.registry_block,
+    job = party_pb2.PartyJob(
         job_request=one.request.to_words(),
         owner_signature=signature_to(one.owner_signature.signer, one.owner_signature.signature),
         input_commitments=one.input_commitments,
         sealed_input=sealed_to(one.sealed_input),
     )
+    place = {"session_id": one.session_id, "lane": 0, "registry_block": one.registry_block}
+    return party_pb2.RunSessionRequest(rows=one.request.rows, jobs=[job], **place)
+
+
+async def answered(call, request):
+    """The answer to the only job, or its problem is raised."""
+    (answer,) = (await call("RunSession", request)).answers
+    if answer.WhichOneof("outcome") == "problem":
+        raise error_of(answer.problem)
+    return answer.done
 
 
 def install_request(world, **changes):
@@ -80,7 +87,7 @@ async def test_a_party_says_who_it_is(call, world):
 @pytest.mark.parametrize("role", ["client", "party", "dealer", "operator"])
 @pytest.mark.parametrize(
     "method",
-    ["RunJob", "InstallModel", "SignRoot", "PrepareMaterial", "AbortSession", "ListMaterial", "DropMaterial"],
+    ["RunSession", "InstallModel", "SignRoot", "PrepareMaterial", "AbortSession", "ListMaterial", "DropMaterial"],
 )
 async def test_only_the_coordinator_moves_a_party(call, world, role, method):
     request = getattr(party_pb2, f"{method}Request")()
@@ -90,7 +97,7 @@ async def test_only_the_coordinator_moves_a_party(call, world, role, method):
 
 async def test_another_coordinator_is_refused(call, world):
     with pytest.raises(errors.NotPermitted):
-        await call("RunJob", run_request(world), address=Signer.generate().address)
+        await call("RunSession", run_request(world), address=Signer.generate().address)
 
 
 async def test_material_is_listed_and_dropped(call, party, world):
@@ -121,7 +128,7 @@ async def test_a_model_is_installed_over_the_wire(call, world):
 
 async def test_a_job_passes_the_checks_and_stops_at_the_lane_that_does_not_run(call, world):
     with pytest.raises(errors.Unavailable, match="not running"):
-        await call("RunJob", run_request(world))
+        await call("RunSession", run_request(world))
 
 
 @pytest.mark.parametrize(
@@ -138,31 +145,32 @@ async def test_a_job_passes_the_checks_and_stops_at_the_lane_that_does_not_run(c
 )
 async def test_malformed_fields_are_refused(call, world, field, value, error):
     request = run_request(world)
-    request.ClearField(field)
+    changed = request if field.endswith("_id") else request.jobs[0]
+    changed.ClearField(field)
     if isinstance(value, list):
-        getattr(request, field).extend(value)
+        getattr(changed, field).extend(value)
     else:
-        setattr(request, field, value)
+        setattr(changed, field, value)
     with pytest.raises(error):
-        await call("RunJob", request)
+        await answered(call, request)
 
 
 async def test_a_malformed_signature_is_refused(call, world):
     request = run_request(world)
-    request.owner_signature.signature = b"x"
+    request.jobs[0].owner_signature.signature = b"x"
     with pytest.raises(errors.BadSignature):
-        await call("RunJob", request)
+        await answered(call, request)
 
 
 async def test_an_unknown_suite_is_refused(call, world):
     request = run_request(world)
-    request.sealed_input.suite = 9
+    request.jobs[0].sealed_input.suite = 9
     with pytest.raises(errors.InvalidRequest, match="suite 9"):
-        await call("RunJob", request)
+        await answered(call, request)
 
 
 async def test_an_empty_request_is_refused(call):
-    for method in ("RunJob", "InstallModel", "PrepareMaterial", "AbortSession", "SignRoot"):
+    for method in ("RunSession", "InstallModel", "PrepareMaterial", "AbortSession", "SignRoot"):
         with pytest.raises(errors.Refused):
             await call(method, getattr(party_pb2, f"{method}Request")())
 

@@ -186,7 +186,7 @@ async def test_a_method_that_is_not_served_is_refused(server, identities):
     opened, stub = party(server, identities)
     async with opened:
         with pytest.raises(errors.MpcInferError), translated("the party"):
-            await stub.RunJob(party_pb2.RunJobRequest(), timeout=TIMEOUT)
+            await stub.RunSession(party_pb2.RunSessionRequest(), timeout=TIMEOUT)
 
 
 async def test_health_is_served_to_every_role(server, identities):
