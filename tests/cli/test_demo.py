@@ -45,7 +45,7 @@ def test_the_demo_prints_one_json_object_and_every_receipt_verifies(tmp_path: Pa
     )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert (report["parties"], report["engine"]) == (2, "crypten")
+    assert (report["parties"], report["engine"]) == (2, "masked")
     assert [model["name"] for model in report["models"]] == ["breast-cancer", "digits"]
     for model in report["models"]:
         assert model["receipts"] == model["receipts_verified"] > 0

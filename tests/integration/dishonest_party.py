@@ -9,9 +9,9 @@ import sys
 from mpc_infer.cli import main
 from mpc_infer.evidence.eip712 import Domain, Receipt
 from mpc_infer.identity.signer import Signer
-from mpc_infer.party import service
+from mpc_infer.party import signing
 
-honest_sign, honest_receipt = service.sign, service.Party._receipt
+honest_sign, honest_receipt = signing.sign, signing.Signing._receipt
 
 
 def other(receipt: Receipt) -> Receipt:
@@ -23,7 +23,7 @@ def signs_another(struct: object, domain: Domain, signer: Signer) -> bytes:
     return honest_sign(other(struct) if isinstance(struct, Receipt) else struct, domain, signer)
 
 
-def states_another(self: service.Party, *arguments: object) -> Receipt:
+def states_another(self: signing.Signing, *arguments: object) -> Receipt:
     """Returns and signs a receipt that it made up."""
     return other(honest_receipt(self, *arguments))
 
@@ -35,11 +35,11 @@ def signs_as_another(struct: object, domain: Domain, signer: Signer) -> bytes:
 
 how = sys.argv.pop(1)
 if how == "signs-another":
-    service.sign = signs_another
+    signing.sign = signs_another
 elif how == "states-another":
-    service.Party._receipt = states_another
+    signing.Signing._receipt = states_another
 elif how == "signs-as-another":
-    service.sign = signs_as_another
+    signing.sign = signs_as_another
 else:
     sys.exit(f"no such dishonesty: {how}")
 main()

@@ -135,7 +135,7 @@ def test_the_demo_on_a_network_that_runs(net: Devnet, published: dict[str, Train
     done = run("demo", "--network", tmp_path, "--json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert (report["parties"], report["engine"]) == (3, "crypten")
+    assert (report["parties"], report["engine"]) == (3, "masked")
     assert all(model["receipts"] == model["receipts_verified"] > 0 for model in report["models"])
     how = done.stderr.splitlines()[-1].partition("mpc-infer ")[2].split()
     assert answer(*how)["verified"] is True
