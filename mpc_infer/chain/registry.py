@@ -104,6 +104,22 @@ class Registry:
         (model_hash,) = self._read("ModelRegistry", "activeModel", [name], block)
         return ModelHash(model_hash)
 
+    def models_changed(self, first: int, last: int) -> bool:
+        """Whether the ModelRegistry changed anything in some blocks: each of its functions that writes also logs.
+
+        Args:
+            first, last: the blocks, both included.
+
+        Raises:
+            ChainError: the chain does not say; many nodes refuse long ranges.
+        """
+        query = {"address": self.addresses.model_registry, "fromBlock": _tag(first), "toBlock": _tag(last)}
+        try:
+            logs = self._rpc.call("eth_getLogs", query)
+        except RpcError as error:
+            raise _refusal("logs of the ModelRegistry", error) from error
+        return not isinstance(logs, list) or bool(logs)
+
     def may_use(self, model_hash: ModelHash, user: Address, block: int | None = None) -> bool:
         """Whether an address has the permission to use a model version.
 

@@ -1,7 +1,8 @@
 """The chain as a party sees it: a head that is looked at in the background, and verdicts kept per block.
 
-A steady request costs no round trip to the chain: when a new block appears, the pairs of model and owner that were
-asked about lately are read for it at once, before it becomes the head.
+A steady request costs no round trip to the chain: when a new block appears in which no model changed, all that was read
+for the block before holds for it too; otherwise the pairs of model and owner that were asked about lately are read for
+it at once, before it becomes the head.
 """
 
 import asyncio
@@ -45,6 +46,9 @@ class RegistryReader(Protocol):
     def model(self, model_hash: ModelHash, block: int | None = None) -> ModelRecord:
         """A model version."""
 
+    def models_changed(self, first: int, last: int) -> bool:
+        """Whether anything about any model changed in these blocks."""
+
     def may_use(self, model_hash: ModelHash, user: Address, block: int | None = None) -> bool:
         """Whether a user may use it."""
 
@@ -87,6 +91,8 @@ class RegistryView:
         self._stale_s = stale_s
         self._background = background or Background()
         self._head = Block(-1, 0)
+        self._compared = b""
+        """Hash of the newest block that was compared with the head before it (see `_carry`)."""
         self._looked_at = 0.0
         self._looking = asyncio.Lock()
         self._changes = 0
@@ -200,6 +206,7 @@ class RegistryView:
         head = await asyncio.to_thread(self._registry.head)
         if self.head >= 0 and not await self._follows(head):
             self._forget()
+        await self._carry(head)
         self._head, self._looked_at = head, time.monotonic()
 
     async def _follows(self, head: Block) -> bool:
@@ -230,11 +237,32 @@ class RegistryView:
     async def _follow(self) -> None:
         coming = await asyncio.to_thread(self._registry.head)
         if coming.hash != self._head.hash:
+            await self._carry(coming)
             await self._warm(coming.number)
         async with self._looking:
             await self._look()
             if self._head.number == coming.number and self._head.hash != coming.hash:
                 self._forget()  # what was just read may be of the other block of that number
+
+    async def _carry(self, coming: Block) -> None:
+        """What was read for the head holds for a later block, if no model changed in between. Read once per block.
+
+        If the later block turns out not to follow the head, all is forgotten by who finds out, as ever.
+        """
+        known, changes = self._head, self._changes
+        if not 0 <= known.number < coming.number <= known.number + self._max_lag or coming.hash == self._compared:
+            return
+        self._compared = coming.hash
+        try:
+            if await asyncio.to_thread(self._registry.models_changed, known.number + 1, coming.number):
+                return
+        except MpcInferError as error:
+            _LOG.info("the registry's logs cannot be read; models are read anew", code=error.code)
+            return
+        if changes == self._changes:
+            for (block, model_hash, owner), verdict in list(self._verdicts.items()):
+                if block == known.number:
+                    self._keep((coming.number, model_hash, owner), verdict)
 
     async def _warm(self, block: int) -> None:
         for model_hash, owner in list(self._recent):

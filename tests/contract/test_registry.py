@@ -189,6 +189,24 @@ def test_permissions(network: Network) -> None:
         network.writer(network.admin).set_user(model_hash, NOBODY, True)
 
 
+def test_whatever_changes_about_a_model_is_in_the_logs(network: Network) -> None:
+    writer, model_hash = network.writer(network.owner), network.staged("logged")
+    steps = (
+        writer.set_user(model_hash, NOBODY, True),
+        writer.set_user(model_hash, NOBODY, False),
+        writer.set_public(model_hash, True),
+        writer.activate(model_hash),
+        writer.deprecate(model_hash),
+        writer.revoke(model_hash, keccak(b"reason")),
+    )
+    for step in steps:
+        assert writer.models_changed(step.block, step.block)
+    identity = network.parties[0]
+    party = network.writer(identity).party(identity.address)
+    other = network.writer(identity).update_party(identity.address, party.tls_key_hash, party.sealing_key_ids, "new:1")
+    assert not writer.models_changed(other.block, other.block)
+
+
 def test_a_root_is_anchored_once_with_all_signatures(network: Network) -> None:
     writer, root = network.writer(network.admin), keccak(b"a root")
     result = writer.anchor(root, 1024, network.party_set, batch(network, root, 1024))

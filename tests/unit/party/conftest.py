@@ -57,6 +57,8 @@ class MemoryRegistry:
         self.models: dict[bytes, ModelRecord] = {}
         self.users: set[tuple[bytes, str]] = set()
         self.reads = 0
+        self.logs: set[int] | None = None
+        """Blocks in which a model changed; None: who knows, hence always."""
 
     def head(self) -> Block:
         return self.block(self.number)
@@ -78,6 +80,9 @@ class MemoryRegistry:
         if model_hash not in self.models:
             raise ModelNotFound("the registry has no such model")
         return self.models[model_hash]
+
+    def models_changed(self, first, last) -> bool:
+        return self.logs is None or any(first <= block <= last for block in self.logs)
 
     def may_use(self, model_hash, user, block=None) -> bool:
         return (model_hash, user) in self.users

@@ -52,12 +52,47 @@ async def test_a_new_block_is_read_before_it_is_asked_for(view, world):
     assert world.registry.reads == 2
 
 
+async def test_blocks_without_a_change_cost_no_reads(view, world):
+    owner, registry = world.owner.address, world.registry
+    registry.logs = set()
+    await view.check_model(100, world.model_hash, owner, PARTY_SET)
+    for registry.number in (101, 103):
+        await view.check_block(registry.number)
+        await view.check_model(registry.number, world.model_hash, owner, PARTY_SET)
+    assert registry.reads == 1
+
+
+async def test_a_change_among_several_new_blocks_is_seen(view, world):
+    owner, registry = world.owner.address, world.registry
+    registry.logs = {102}
+    await view.check_model(100, world.model_hash, owner, PARTY_SET)
+    world.register(ModelStatus.REVOKED)
+    registry.number = 103
+    await view.check_block(103)
+    with pytest.raises(errors.ModelInactive, match="revoked at block 103"):
+        await view.check_model(103, world.model_hash, owner, PARTY_SET)
+
+
+async def test_what_was_carried_over_to_a_block_that_was_taken_back_is_forgotten(view, world):
+    owner, registry = world.owner.address, world.registry
+    registry.logs = set()
+    await view.check_model(100, world.model_hash, owner, PARTY_SET)
+    registry.number = 101
+    await view.check_block(101)
+    world.register(ModelStatus.REVOKED)
+    registry.take_back(1)
+    registry.number = 102
+    await view.check_block(102)
+    with pytest.raises(errors.ModelInactive):
+        await view.check_model(101, world.model_hash, owner, PARTY_SET)
+
+
 async def test_a_failing_chain_does_not_end_the_watch(view, world, monkeypatch):
     owner = world.owner.address
     await view.check_model(100, world.model_hash, owner, PARTY_SET)
     world.registry.models.clear()
     world.registry.number = 101
-    await until(lambda: world.registry.reads >= 2)
+    await until(lambda: view.head == 101)
     world.registry.number = 102
     await until(lambda: view.head == 102)
     with pytest.raises(errors.ModelNotFound):
