@@ -14,7 +14,7 @@ from mpc_infer.graph import Graph, Node, TensorSpec
 from mpc_infer.sharing import decode, encode
 
 UNIT = 2.0**-16
-HELLO_BYTES, ENDING_BYTES = 64, 80
+HELLO_BYTES, ENDING_BYTES = 64 + 33, 80 + 32  # with the verdict on one job, and the commitment to its output
 
 
 def single(op, shape, *, weights=(), attributes=None, out=None):
