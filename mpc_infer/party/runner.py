@@ -64,6 +64,7 @@ class LaneRunner:
         """Ids under which material or an opening was begun. A frame between lanes names its meeting by such an id, and
         one that is left of an earlier meeting must not be taken for one of this. Memory is enough: frames do not
         outlive us."""
+        self._deleting: set[asyncio.Task[None]] = set()
 
     def check_lane(self, number: int) -> LaneHost:
         """The lane of a number, if it has room for one more.
@@ -130,7 +131,7 @@ class LaneRunner:
             self._forget(self._lanes[call.lane], [MaterialId(call.material_id)])
             raise
         finally:
-            await self._stock.used(call.material_id)
+            self._delete_used(call.material_id)
 
     async def _run(
         self, call: SessionCall, accepted: Mapping[int, CheckedJob], terms: Sequence[bytes]
@@ -226,7 +227,13 @@ class LaneRunner:
 
     async def close(self) -> None:
         """End all lanes."""
-        await asyncio.gather(*(lane.close() for lane in self._lanes))
+        await asyncio.gather(*(lane.close() for lane in self._lanes), *self._deleting)
+
+    def _delete_used(self, material_id: bytes) -> None:
+        """Nobody waits for it: the ledger says already that the material is used."""
+        task = asyncio.create_task(self._stock.used(material_id), name="delete-material")
+        self._deleting.add(task)
+        task.add_done_callback(self._deleting.discard)
 
     def _begin(self, ids: Sequence[MaterialId]) -> None:
         if any(material_id in self._begun for material_id in ids):

@@ -61,7 +61,11 @@ def test_the_demo_prints_one_json_object_and_every_receipt_verifies(tmp_path: Pa
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize(
     "number",
-    [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL],
+    [
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, marks=pytest.mark.slow),
+    ],
     ids=lambda number: number.name,
 )
 def test_nothing_outlives_the_demo(tmp_path: Path, number: signal.Signals) -> None:

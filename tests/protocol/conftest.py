@@ -21,6 +21,6 @@ def fleets() -> Iterator[Callable[[int], Fleet]]:
         fleet.__exit__()
 
 
-@pytest.fixture(params=[2, 3, 4], ids=lambda parties: f"{parties}-parties")
+@pytest.fixture(params=[2, 3, pytest.param(4, marks=pytest.mark.slow)], ids=lambda parties: f"{parties}-parties")
 def fleet(request: pytest.FixtureRequest, fleets: Callable[[int], Fleet]) -> Fleet:
     return fleets(request.param)

@@ -72,6 +72,7 @@ def test_an_engine_that_is_not_there_is_said():
         pass
 
 
+@pytest.mark.slow
 def test_a_killed_benchmark_leaves_no_process_behind():
     parent = subprocess.Popen([sys.executable, "-c", ABANDONED], cwd=ROOT, stdout=subprocess.PIPE)
     try:

@@ -30,10 +30,12 @@ class Inbox:
         """The next request; waits for one for as long as the main process lives."""
         return self._requests.get()
 
-    @property
-    def waiting(self) -> bool:
-        """Whether a request waits."""
-        return not self._requests.empty()
+    def next_within(self, seconds: float) -> Message | None:
+        """The next request, if one comes in time."""
+        try:
+            return self._requests.get(timeout=seconds)
+        except queue.Empty:
+            return None
 
     def answer(self, message: Message) -> None:
         """Send an answer."""

@@ -163,6 +163,11 @@ class LaneStock:
             raise MaterialUnusable("the material is gone", party=self._place.rank)
         return material
 
+    @property
+    def any_ready(self) -> bool:
+        """Whether a session could begin at once."""
+        return any(held.ready for held in self._held.values())
+
     def work_ahead(self) -> bool:
         """Make one more batch ready. Whether there was anything to do, and room to do it in."""
         material_id = self._next()

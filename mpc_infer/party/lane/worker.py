@@ -28,6 +28,9 @@ from mpc_infer.rpc.settings import split_host_port
 from mpc_infer.telemetry import Log
 
 _LOG = Log("party.lane")
+REST_S = 0.05
+"""A lane that has material ready works on more only after so long without a request: right after a session, its party
+and the coordinator need the processors for the answer."""
 
 
 class Worker:
@@ -67,10 +70,11 @@ class Worker:
     def serve(self) -> None:
         """Answer requests one by one, for as long as the main process lives. While nobody asks, work on material."""
         while True:
-            if not self._inbox.waiting and self._stock.work_ahead():
-                continue
-            request = self._inbox.next()
-            self._inbox.answer(self._answer(request))
+            request = self._inbox.next_within(REST_S if self._stock.any_ready else 0.0)
+            if request is None and not self._stock.work_ahead():
+                request = self._inbox.next()
+            if request is not None:
+                self._inbox.answer(self._answer(request))
 
     def _answer(self, request: Message) -> Message:
         try:

@@ -88,6 +88,7 @@ async def test_a_job_does_not_wait_for_a_party_that_stands_still_while_it_prepar
         assert "AbortSession" in net.parties[0].calls
 
 
+@pytest.mark.slow
 async def test_the_party_that_stands_still_is_named_by_the_job(tmp_path: Path) -> None:
     net = Network(tmp_path, material={"low": 1, "high": 1, "prepare_s": 600.0})
     async with net.run():

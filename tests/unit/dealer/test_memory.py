@@ -4,6 +4,8 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from mpc_infer.preprocessing import MaskedRequest, ModelMasks
 from mpc_infer.preprocessing.masked_dealer import sum_words, weight_mask
 
@@ -53,6 +55,7 @@ def test_threads_share_the_masks_of_models_within_a_bound():
     assert repr(masks) == "ModelMasks(5 weights)"
 
 
+@pytest.mark.slow
 def test_a_big_plan_takes_no_more_memory_than_its_largest_request():
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=240, check=True)
     before, after, sent = map(int, done.stdout.split())

@@ -58,6 +58,7 @@ def test_packed_fields_add_up_each_by_itself(width):
             assert (found == fields << np.uint64(low)).all()
 
 
+@pytest.mark.slow
 def test_of_processes_that_start_at_once_one_compiles(tmp_path: Path):
     source = tmp_path / "loops.py"
     source.write_text(

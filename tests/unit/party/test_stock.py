@@ -71,7 +71,7 @@ async def test_files_are_private_and_deleted_after_use(network):
     # The last party has the dealer's corrections besides its seed.
     assert files_of(network, 1)[0].stat().st_size > files_of(network, 0)[0].stat().st_size
     await assert_usable(network, ids[0])
-    assert [path.name for path in files_of(network, 1)] == [ids[1].hex()]
+    await until(lambda: [path.name for path in files_of(network, 1)] == [ids[1].hex()])
 
 
 async def test_more_than_stays_in_memory_is_read_from_the_disk(network):
