@@ -65,7 +65,7 @@ class TlsLink:
 
     def __init__(self, config: LinkConfig, *, cancelled: Callable[[], SessionAborted | None] | None = None) -> None:
         self._config = config
-        self._waiting = Waiting(cancelled)
+        self._waiting = Waiting(cancelled, len(config.addresses))
         self._listener = _listen(config.listen)
         self._meeting = Meeting(
             config.rank,

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from mpc_infer.engine.tls_connection import Connection
 from mpc_infer.errors import PeerTimeout, SessionAborted
 
-SPIN_SECONDS = 100e-6
-"""How long a party asks again and again before it sleeps. Every time in vain halves it, every success doubles it: with
-more parties than processors, or frames that take long, the processor belongs to somebody else."""
+SPIN_SECONDS = 200e-6
+"""How long a party asks again and again before it sleeps. Where there are more parties than processors (they may all be
+here), every time in vain halves it and every success doubles it: the processor may belong to whom one waits for."""
 SHORTEST_SPIN_SECONDS = 2e-6
 CANCEL_CHECK_SECONDS = 0.1
 FLUSH_SECONDS = 0.2
@@ -21,11 +21,13 @@ class Waiting:
 
     Args:
         cancelled: asked every tenth of a second during a wait; an error that it returns is raised.
+        parties: of the link.
     """
 
-    def __init__(self, cancelled: Callable[[], SessionAborted | None] | None) -> None:
+    def __init__(self, cancelled: Callable[[], SessionAborted | None] | None, parties: int) -> None:
         self._cancelled = cancelled
         self._spin = SPIN_SECONDS
+        self._shortest = SHORTEST_SPIN_SECONDS if parties > len(os.sched_getaffinity(0)) else SPIN_SECONDS
 
     def ready(self, pending: list[Connection], limit: float, step: int) -> list[Connection]:
         """Those of some connections that can go on; waits until there are any.
@@ -72,7 +74,7 @@ class Waiting:
                 self._spin = min(2 * self._spin, SPIN_SECONDS)
                 return events
             if time.monotonic() >= until:
-                self._spin = max(self._spin / 2, SHORTEST_SPIN_SECONDS)
+                self._spin = max(self._spin / 2, self._shortest)
                 return []
             os.sched_yield()
 
