@@ -179,7 +179,10 @@ class Sessions:
             return outcomes
         state.move(SessionState.CONSUMED)
         state.move(SessionState.RUNNING)
-        terms = [checks.terms(self._judge.digest(job), call.registry_block) for job in call.jobs]
+        terms = [
+            jobs[index].terms if index in jobs else checks.terms(self._judge.digest(job), call.registry_block)
+            for index, job in enumerate(call.jobs)
+        ]
         report = await self._runner.run(call, admitted, terms)
         outcomes |= await self._answers(call, admitted, report)
         state.move(SessionState.SIGNED)
