@@ -5,13 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 from mpc_infer.errors import InvalidRequest
 from mpc_infer.preprocessing.masked_functions import FUNCTIONS
-from mpc_infer.preprocessing.masked_requests import FAT, LEAN, OPERATIONS, Kind, MaskedRequest, Shape
+from mpc_infer.preprocessing.masked_requests import FAT, LEAN, OPERATIONS, WORD_BITS, Kind, MaskedRequest, Shape
 from mpc_infer.preprocessing.requests import words
 
 MAX_TRUNCATION = 32
 """Fractional bits that a truncation removes, at most: the bit that a wrap adds is kept in 32 bits."""
 
-WORD_BITS = 64
 
 MAX_WINDOW = 1 << 20
 """The most that a window's kernel, stride, dilation and pads may say: their products stay far below 2^63."""
@@ -230,10 +229,11 @@ def _compare(request: MaskedRequest, shapes: list[Shape]) -> Shape:
 
 
 def _select(request: MaskedRequest, shapes: list[Shape]) -> Shape:
-    bits, _, modulus, lane = request.params
+    bits, layout, modulus, lane = request.params
     if not 0 <= bits <= MAX_TRUNCATION or shapes[0] != shapes[1]:
         raise _Wrong("it reads values of one shape and drops at most 32 bits")
-    if not bits + 2 <= modulus <= WORD_BITS or lane not in (16, 32) or (not bits and modulus != WORD_BITS):
+    whole = modulus == WORD_BITS or bits > 0 or layout == LEAN
+    if not bits + 2 <= modulus <= WORD_BITS or lane not in (16, 32) or not whole:
         raise _Wrong("its modulus or the width of its shares is wrong")
     return shapes[0]
 

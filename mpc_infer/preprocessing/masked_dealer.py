@@ -13,7 +13,7 @@ from mpc_infer.preprocessing import masked_kernels as kernels
 from mpc_infer.preprocessing.masked_functions import FUNCTIONS, segment_cubics
 from mpc_infer.preprocessing.masked_layout import fat_tables, lean_tables
 from mpc_infer.preprocessing.masked_products import multiply_add, multiply_add_batch, multiply_add_groups
-from mpc_infer.preprocessing.masked_requests import FAT, SPLINE_TERMS, MaskedRequest, lane_bits
+from mpc_infer.preprocessing.masked_requests import FAT, SPLINE_TERMS, MaskedRequest, lane_bits, may_wrap
 from mpc_infer.preprocessing.masked_views import VIEWS, apply_view, ring_word
 from mpc_infer.preprocessing.requests import words
 from mpc_infer.sharing.stream import Stream
@@ -258,7 +258,7 @@ def _select(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple
     mask, count, words = inputs[1].reshape(-1), request.size, (ring_word(bits), ring_word(modulus))
     small_parts = _add_lanes(lane)
     parts = draws.others({0: sum_words, 1: sum_words if layout == FAT else small_parts, 2: small_parts})
-    small = lanes(parts[-1], lane) if bits else np.empty(0, dtype=np.uint16)
+    small = lanes(parts[-1], lane) if may_wrap(request) else np.empty(0, dtype=np.uint16)
     if layout == FAT:
         chosen, sign = inputs[0]
         ones, many = parts[0].reshape(count, 23), parts[1].reshape(count, 24)

@@ -83,14 +83,14 @@ def flip_left(chosen: Quarters, mono_low: Words, mono_high: Halves, low: Words, 
 
 @kernel("u8[::1], u8, u8, u8[::1], u8[:, ::1], u2[:, ::1]", "u8[::1], u8, u8, u8[::1], u8[:, ::1], u4[:, ::1]")
 def lean_terms_left(mask: Words, bits: np.uint64, modulus: np.uint64, flips: Words, words: Words, small: Lanes) -> None:
-    """m, R, m R and, when bits are dropped, M and m M, by subtraction.
+    """m, R, m R and, when a wrap must be undone, M and m M, by subtraction.
 
     Args:
         mask: (n,).
         bits, modulus: R is the mask modulo 2^modulus without its lowest bits, M its highest bit.
         flips: m, 64 bits to a word.
         words: (3, n).
-        small: (2, n), or empty when bits is 0.
+        small: (2, n), or empty when no bits are dropped and the modulus is 2^64.
     """
     within, last = _ALL >> (np.uint64(64) - modulus), modulus - _ONE
     for i in range(mask.size):
@@ -99,7 +99,7 @@ def lean_terms_left(mask: Words, bits: np.uint64, modulus: np.uint64, flips: Wor
         words[0, i] = flip - words[0, i]
         words[1, i] = shifted - words[1, i]
         words[2, i] = flip * shifted - words[2, i]
-    if bits != _ZERO:
+    if small.size > 0:
         for i in range(mask.size):
             flip = (flips[i >> 6] >> np.uint64(i & 63)) & _ONE
             top = (mask[i] >> last) & _ONE

@@ -30,6 +30,7 @@ MAX_AXES = 8
 MAX_INPUTS = 64
 MAX_PARAMS = 32
 MAX_NUMBER = 2**52
+WORD_BITS = 64
 
 FAT, LEAN = 0, 1
 """How a comparison is done: in one opening with 650 bytes of material, or in two with 100 bytes."""
@@ -161,13 +162,19 @@ def _flip_corrected(request: MaskedRequest) -> tuple[Shape, ...]:
 
 
 def _select_corrected(request: MaskedRequest) -> tuple[Shape, ...]:
-    bits, layout, _, lane = request.params
+    _, layout, _, lane = request.params
     count = request.size
     if layout == FAT:
         words: tuple[Shape, ...] = ((count * (FAT_TERMS - 1),), (count * FAT_TERMS,))
-        return (*words, packed(count * FAT_TERMS, lane)) if bits else words
+        return (*words, packed(count * FAT_TERMS, lane)) if may_wrap(request) else words
     words = ((3 * count,),)
-    return (*words, packed(2 * count, lane)) if bits else words
+    return (*words, packed(2 * count, lane)) if may_wrap(request) else words
+
+
+def may_wrap(request: MaskedRequest) -> bool:
+    """Whether a selection must undo a wrap: it drops bits, or its value is known modulo less than 2^64."""
+    bits, _, modulus, _ = request.params
+    return bits > 0 or modulus < WORD_BITS
 
 
 def lane_bits(bits: int) -> int:

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from mpc_infer.engine.masked.program import Role, Slot
 from mpc_infer.engine.masked.shorten import SPARE_BITS, shortened
-from mpc_infer.preprocessing.masked_check import WORD_BITS
-from mpc_infer.preprocessing.masked_requests import FAT, LEAN, Kind, MaskedRequest, lane_bits
+from mpc_infer.preprocessing.masked_requests import FAT, LEAN, WORD_BITS, Kind, MaskedRequest, lane_bits
 
 Shape = tuple[int, ...]
 FROM_SHARES = frozenset({"linear", "apply", "weigh", "multiply", "matmul"})

@@ -20,7 +20,7 @@ from mpc_infer.errors import PlanMismatch, WrongShape
 from mpc_infer.evidence.transcript import Transcript
 from mpc_infer.graph import Graph
 from mpc_infer.preprocessing import Material, Plan
-from mpc_infer.preprocessing.masked_check import WORD_BITS
+from mpc_infer.preprocessing.masked_requests import WORD_BITS
 from mpc_infer.sharing import fresh_seed
 from mpc_infer.sharing.fixed import FRAC_BITS
 

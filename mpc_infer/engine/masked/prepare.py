@@ -14,10 +14,9 @@ from mpc_infer.engine.masked.products import Products
 from mpc_infer.engine.masked.program import Program, Role
 from mpc_infer.engine.masked.state import Bits, Masked, Session, Shared, State, Weighed, Words, touched
 from mpc_infer.errors import PlanMismatch
-from mpc_infer.preprocessing.masked_check import WORD_BITS
 from mpc_infer.preprocessing.masked_dealer import lanes
 from mpc_infer.preprocessing.masked_layout import fat_tables, lean_tables
-from mpc_infer.preprocessing.masked_requests import FAT, SPLINE_TERMS, MaskedRequest, lane_bits
+from mpc_infer.preprocessing.masked_requests import FAT, SPLINE_TERMS, WORD_BITS, MaskedRequest, lane_bits, may_wrap
 from mpc_infer.preprocessing.masked_views import VIEWS, ring_word
 
 Parts = Sequence[Words]
@@ -182,7 +181,7 @@ def _select(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequ
     if layout == FAT:
         return Shared(None, [_select_fat(prep, request, found, value, parts)])
     words, sizes = parts[0].reshape(3, count), (ring_word(bits), ring_word(modulus))
-    small = lanes(parts[1], lane)[: 2 * count].reshape(2, -1) if bits else None
+    small = lanes(parts[1], lane)[: 2 * count].reshape(2, -1) if may_wrap(request) else None
 
     def add(target: Words) -> None:
         delta, out = value.delta.reshape(-1), target.reshape(-1)
