@@ -77,6 +77,7 @@ FUNCTIONS: Mapping[str, Callable[[Node, Sequence[Signed], int], Signed]] = {
     "LeakyRelu": _leaky_relu,
     "Clip": _clip,
     "Abs": lambda node, operands, frac_bits: np.abs(operands[0]),
+    "Step": lambda node, operands, frac_bits: (operands[0] >= 0).astype(np.int64) << frac_bits,
     "Max": lambda node, operands, frac_bits: np.maximum(operands[0], operands[1]),
     "Min": lambda node, operands, frac_bits: np.minimum(operands[0], operands[1]),
     "Mul": _multiply,

@@ -25,6 +25,7 @@ class Op(StrEnum):
     ``Sub(x, y)``: the same.
     ``Conv(x, W, b?)``, ``MaxPool(x)``, ``AveragePool(x)``: see :mod:`mpc_infer.graph.spatial`.
     ``Mul``, ``Max``, ``Min`` of (x, y): broadcasting, at least one of them computed.
+    ``Step(x)`` = 1 where x is not negative, else 0. Of a product that waits to be truncated: one unit of 2^-f off.
     ``Relu``, ``Abs``, ``Sigmoid``, ``Tanh``, ``Gelu``, ``Silu``, ``Softplus``, ``Exp``, ``Reciprocal``, ``Rsqrt`` of x.
     ``LeakyRelu``, ``Clip``, ``Softmax``, ``LayerNorm``, ``ArgMax``, ``Transpose``, ``Slice``, ``Concat``:
     :mod:`mpc_infer.graph.functions`.
@@ -41,6 +42,7 @@ class Op(StrEnum):
     AVERAGE_POOL = "AveragePool"
     RELU = "Relu"
     ABS = "Abs"
+    STEP = "Step"
     SIGMOID = "Sigmoid"
     TANH = "Tanh"
     GELU = "Gelu"

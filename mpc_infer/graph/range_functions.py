@@ -49,6 +49,14 @@ def absolute(node: Node, operands: Sequence[Interval], frac_bits: int) -> Interv
     return _no_longer(value, between(np.where(crosses, 0.0, np.minimum(*ends)), np.maximum(*ends)), 1)
 
 
+def step(node: Node, operands: Sequence[Interval], frac_bits: int) -> Interval:
+    """0 or 1, and known where all of the interval, but for the unit that a truncation is off, has one sign."""
+    (value,) = operands
+    check_compared(node, value.magnitude, frac_bits)
+    one = 2.0**frac_bits
+    return between(np.where(value.low >= 1, one, 0.0), np.where(value.high < -1, 0.0, one))
+
+
 def leaky_relu(node: Node, operands: Sequence[Interval], frac_bits: int) -> Interval:
     """max(x, 0) + alpha min(x, 0)."""
     (value,) = operands
@@ -218,6 +226,7 @@ def arg_max(node: Node, operands: Sequence[Interval], frac_bits: int) -> Interva
 FUNCTIONS: Mapping[str, Rule] = {
     "Relu": relu,
     "Abs": absolute,
+    "Step": step,
     "LeakyRelu": leaky_relu,
     "Clip": clip,
     "Max": maximum,

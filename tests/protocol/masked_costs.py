@@ -35,6 +35,7 @@ def operators() -> Iterator[tuple[str, Graph, Weights]]:
     yield "Mul by a weight", single("Mul", one, weights=vector), vector
     yield "Relu", single("Relu", one), {}
     yield "Abs", single("Abs", one), {}
+    yield "Step", single("Step", one), {}
     yield "LeakyRelu", single("LeakyRelu", one, attributes={"alpha": constant(0.1)}), {}
     yield "Clip", single("Clip", one, attributes={"low": constant(-1), "high": constant(6)}), {}
     for op in ("Max", "Min"):

@@ -55,10 +55,10 @@ def check_costs(fleet, graph, batch, inference):
 EDGES = [0.0, UNIT, -UNIT, 0.5, -0.5, 1.0, -1.0, 15.99, -16.01, 1000.125, -1000.125, 32767.99, -32767.99]
 
 
-@pytest.mark.parametrize("op", ["Relu", "Sigmoid"])
+@pytest.mark.parametrize("op", ["Relu", "Step", "Sigmoid"])
 def test_edges_of_the_range(fleet, op):
     x = {"x": np.array([EDGES, EDGES[::-1]])}
-    compare(fleet, single(op, (len(EDGES),)), {}, x, units=0 if op == "Relu" else 8)
+    compare(fleet, single(op, (len(EDGES),)), {}, x, units=8 if op == "Sigmoid" else 0)
 
 
 def test_sigmoid_curve(fleet):

@@ -115,7 +115,7 @@ def test_dilated_max_pool_repeats_pixels_of_its_own_window(lean_from):
     assert evaluate(graph, {}, x, lean_from=lean_from).worst() == 0
 
 
-@pytest.mark.parametrize("op", ["Relu", "Abs"])
+@pytest.mark.parametrize("op", ["Relu", "Abs", "Step"])
 def test_edges_of_the_range(op, parties, lean_from):
     x = {"x": np.array([EDGES, EDGES[::-1]])}
     assert evaluate(single(op, {"x": (len(EDGES),)}), {}, x, parties, lean_from=lean_from).worst() == 0

@@ -39,6 +39,11 @@ def relu(_: Mapping[str, Any], inputs: list[Any]) -> Any:
     return inputs[0].relu()
 
 
+def step(_: Mapping[str, Any], inputs: list[Any]) -> Any:
+    """[x >= 0]: one comparison, whose bit comes without a fraction."""
+    return _wrap(inputs[0].ge(0).share << inputs[0].encoder._precision_bits, inputs[0])
+
+
 def flatten(_: Mapping[str, Any], inputs: list[Any]) -> Any:
     """(batch, everything else). No round."""
     share = inputs[0].share
@@ -96,6 +101,7 @@ _OPERATORS: dict[str, Operator] = {
     "MatMul": matmul,
     "Add": add,
     "Relu": relu,
+    "Step": step,
     "Sigmoid": lambda _, inputs: sigmoid(inputs[0]),
     "Flatten": flatten,
     "Reshape": reshape,

@@ -25,6 +25,13 @@ def relu(lowering: "Lowering", node: Node) -> Tensor:
     return Tensor(data.shape, shares={0: positive_part(lowering.builder, data)})
 
 
+def step(lowering: "Lowering", node: Node) -> Tensor:
+    """[x >= 0]."""
+    builder, data = lowering.builder, lowering.tensor(node.inputs[0])
+    number, bits = builder.nearest(data, MAX_IGNORED)
+    return Tensor(data.shape, shares={0: builder.bit(builder.compare(number, bits), builder.frac_bits)})
+
+
 def leaky_relu(lowering: "Lowering", node: Node) -> Tensor:
     """max(x, 0) (1 - a) + a x."""
     builder, data = lowering.builder, lowering.tensor(node.inputs[0])
@@ -107,6 +114,7 @@ def _halve(builder: Builder, number: int, places: int, axis: int, bits: int) -> 
 
 STEPS: Mapping[str, Callable[["Lowering", Node], Tensor]] = {
     "Relu": relu,
+    "Step": step,
     "LeakyRelu": leaky_relu,
     "Abs": absolute,
     "Clip": clip,
