@@ -153,14 +153,20 @@ def exponential(node: Node, operands: Sequence[Interval], frac_bits: int) -> Int
             remedy="use Softmax, which takes the largest off first, or clip the argument",
         )
     low, high = (np.exp(end / scale) * scale for end in (value.low, value.high))
-    return between(low * (1 - 1e-3) - CURVE_ERROR, high * (1 + 1e-3) + CURVE_ERROR)
+    off = _relative(scale)
+    return between(low * (1 - off) - CURVE_ERROR, high * (1 + off) + CURVE_ERROR)
+
+
+def _relative(scale: float) -> float:
+    """What Exp, Reciprocal and Rsqrt may be off, of their value: they have f digits of it."""
+    return 1e-3 + CURVE_ERROR / scale
 
 
 def reciprocal(node: Node, operands: Sequence[Interval], frac_bits: int) -> Interval:
     """Away from zero, on either side."""
     (value,), scale = operands, 2.0**frac_bits
     low, high = value.low / scale, value.high / scale
-    _check_divisor(node, np.where(low > 0, low, -high), np.maximum(np.abs(low), np.abs(high)))
+    _check_divisor(node, np.where(low > 0, low, -high), np.maximum(np.abs(low), np.abs(high)), frac_bits)
     return _inverted(1 / high, 1 / low, scale)
 
 
@@ -168,19 +174,22 @@ def rsqrt(node: Node, operands: Sequence[Interval], frac_bits: int) -> Interval:
     """Of what is positive."""
     (value,), scale = operands, 2.0**frac_bits
     low, high = value.low / scale, value.high / scale
-    _check_divisor(node, low, high)
+    _check_divisor(node, low, high, frac_bits)
     return _inverted(1 / np.sqrt(high), 1 / np.sqrt(low), scale)
 
 
 def _inverted(low: Reals, high: Reals, scale: float) -> Interval:
-    slack = 1e-3 * np.maximum(np.abs(low), np.abs(high)) * scale + CURVE_ERROR
+    slack = _relative(scale) * np.maximum(np.abs(low), np.abs(high)) * scale + CURVE_ERROR
     return between(low * scale - slack, high * scale + slack)
 
 
-def _check_divisor(node: Node, nearest: Reals, farthest: Reals) -> None:
-    if not (float(nearest.min()) >= LOWEST and float(farthest.max()) < HIGHEST):
+def _check_divisor(node: Node, nearest: Reals, farthest: Reals, frac_bits: int) -> None:
+    # A divisor is brought to [1, 2) by a factor that is a power of two: it needs a unit to stand for it.
+    lowest, highest = max(LOWEST, 2.0**-frac_bits), min(HIGHEST, 2.0 ** (frac_bits + 1))
+    if not (float(nearest.min()) >= lowest and float(farthest.max()) < highest):
         raise ModelRefused(
-            f"node {node.name!r} ({node.op}): its argument may come nearer to zero than 2^-14 or reach 2^15",
+            f"node {node.name!r} ({node.op}): its argument may come nearer to zero than 2^{math.log2(lowest):.0f} "
+            f"or reach 2^{math.log2(highest):.0f}",
             remedy="clip the argument, or add a constant to it, so that it provably stays between",
         )
 
@@ -204,7 +213,7 @@ def layer_norm(node: Node, operands: Sequence[Interval], frac_bits: int) -> Inte
     )
     squares = min(float((far**2).sum(axis=-1).max()), value.along(-1) ** 2) * (1 + FLOAT_ERROR) / scale**2
     check(node, np.asarray(squares), SUM_BITS, "a sum of squares, without fractional bits,")
-    check(node, np.asarray(squares / width), 15, "a variance, without fractional bits,")
+    check(node, np.asarray(squares / width), min(15, frac_bits + 1), "a variance, without fractional bits,")
     longest = SHAKY * math.sqrt(width)
     product = gamma.magnitude * longest + CURVE_ERROR
     shape = value.centre.shape

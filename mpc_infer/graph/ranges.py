@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from mpc_infer.errors import ModelRefused
-from mpc_infer.graph.interval import VALUE_BITS, Interval, Reals, Spectra, check, exactly
-from mpc_infer.graph.ir import Graph, Node
+from mpc_infer.graph.input_ranges import UnitRange, below
+from mpc_infer.graph.interval import VALUE_BITS, Interval, Reals, Spectra, between, check, exactly
+from mpc_infer.graph.ir import Graph, Node, TensorSpec
 from mpc_infer.graph.range_functions import FUNCTIONS
 from mpc_infer.graph.range_linear import LINEAR
 from mpc_infer.graph.range_views import VIEWS
@@ -22,14 +23,18 @@ Rule = Callable[[Node, Sequence[Interval], int], Interval]
 
 
 def check_ranges(
-    graph: Graph, weights: Mapping[str, Reals], input_limit: int, frac_bits: int, spectra: Spectra | None = None
+    graph: Graph,
+    weights: Mapping[str, Reals],
+    inputs: int | Mapping[str, UnitRange],
+    frac_bits: int,
+    spectra: Spectra | None = None,
 ) -> dict[str, Interval]:
-    """Check that no value leaves the range for inputs below a limit.
+    """Check that no value leaves the range for inputs inside theirs.
 
     Args:
         graph: a checked one.
         weights: float64 by name, in the graph's shapes.
-        input_limit: every input lies strictly between -limit and limit.
+        inputs: a range for each; or a limit: every input lies strictly between -limit and limit.
         frac_bits: fractional bits of the fixed-point encoding.
         spectra: largest stretches of weights that are known already.
 
@@ -42,8 +47,7 @@ def check_ranges(
     scale, known = float(2**frac_bits), spectra if spectra is not None else Spectra()
     found = {name: exactly(np.rint(values * scale), known.of(name)) for name, values in weights.items()}
     for spec in graph.inputs:
-        shape = spec.with_batch(1)
-        found[spec.name] = Interval(np.zeros(shape), np.full(shape, input_limit * scale))
+        found[spec.name] = _of_input(spec, below(inputs, frac_bits) if isinstance(inputs, int) else inputs[spec.name])
     for node in graph.nodes:
         result = RULES[str(node.op)](node, [found[name] for name in node.inputs], frac_bits)
         check(node, result.magnitude, VALUE_BITS)
@@ -51,13 +55,21 @@ def check_ranges(
     return found
 
 
-def widest_input_limit(graph: Graph, weights: Mapping[str, Reals], highest: int, frac_bits: int) -> int:
+def _of_input(spec: TensorSpec, given: UnitRange) -> Interval:
+    shape = spec.with_batch(1)
+    low, high = (np.broadcast_to(end.astype(np.float64), shape) for end in given.bounds(shape[1:]))
+    return between(low, high)
+
+
+def widest_input_limit(
+    graph: Graph, weights: Mapping[str, Reals], highest: int, frac_bits: int, spectra: Spectra | None = None
+) -> int:
     """The largest power of two, at most `highest`, for which `check_ranges` passes.
 
     Raises:
         ModelRefused: not even 1; the message names the node.
     """
-    limit, spectra = highest, Spectra()
+    limit, spectra = highest, spectra if spectra is not None else Spectra()
     while limit > 1:
         try:
             check_ranges(graph, weights, limit, frac_bits, spectra)

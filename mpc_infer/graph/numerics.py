@@ -1,0 +1,81 @@
+"""Which fixed point a model is deployed with: fractional bits, input ranges, and how far off its results may be.
+
+16 fractional bits where every value stays in range with them; else the largest number, down to 8, for which they do.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mpc_infer.errors import ModelRefused
+from mpc_infer.graph.error_bounds import error_bounds, largest
+from mpc_infer.graph.input_ranges import Declared, UnitRange, in_units
+from mpc_infer.graph.interval import Interval, Reals, Spectra
+from mpc_infer.graph.ir import Graph
+from mpc_infer.graph.ranges import check_ranges, widest_input_limit
+from mpc_infer.sharing.fixed import FRAC_BITS, LIMIT
+
+ANALYSIS = 1
+"""Version of the rules: of intervals, of errors, and of the choice of fractional bits."""
+LOWEST_BITS = 8
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """What is chosen, and what is known of every tensor.
+
+    Attributes:
+        frac_bits: f.
+        inputs: the range of every input, in units of 2^-f.
+        ranges: the interval of every tensor, in units of 2^-f.
+        errors: for every tensor the largest distance between what an engine computes and what the graph means.
+        outputs: for every output the bound of its error in whole units; None where it says nothing.
+    """
+
+    frac_bits: int
+    inputs: Mapping[str, UnitRange]
+    ranges: Mapping[str, Interval] = field(repr=False)
+    errors: Mapping[str, Interval] = field(repr=False)
+    outputs: tuple[int | None, ...]
+
+
+def choose(graph: Graph, weights: Mapping[str, Reals], declared: Declared | None = None) -> Numerics:
+    """The numerics of a model.
+
+    Args:
+        graph: a checked one.
+        weights: float64 by name, finite.
+        declared: ranges of the inputs; by default the largest power of two, at most 2^15, as a limit for all of them.
+
+    Raises:
+        ModelRefused: a value may leave the range of fixed point even with 8 fractional bits; the message names the
+            node. Or the declared ranges do not fit the inputs.
+    """
+    for frac_bits in range(FRAC_BITS, LOWEST_BITS, -1):
+        try:
+            return _with(graph, weights, declared, frac_bits)
+        except ModelRefused:
+            _check_declared(graph, declared, frac_bits)
+    return _with(graph, weights, declared, LOWEST_BITS)
+
+
+def _check_declared(graph: Graph, declared: Declared | None, frac_bits: int) -> None:
+    # Ranges that do not fit the inputs fit them with no number of bits.
+    if declared is not None:
+        in_units(graph, declared, frac_bits)
+
+
+def _with(graph: Graph, weights: Mapping[str, Reals], declared: Declared | None, frac_bits: int) -> Numerics:
+    spectra = Spectra()
+    if declared is None:
+        declared = widest_input_limit(graph, weights, LIMIT, frac_bits, spectra)
+    inputs = in_units(graph, declared, frac_bits)
+    ranges = check_ranges(graph, weights, inputs, frac_bits, spectra)
+    errors = error_bounds(graph, weights, ranges, frac_bits)
+    return Numerics(frac_bits, inputs, ranges, errors, tuple(largest(errors[spec.name]) for spec in graph.outputs))
+
+
+def reach(interval: Interval, frac_bits: int) -> float:
+    """The largest magnitude of a tensor, as a real number."""
+    return float(np.max(interval.magnitude, initial=0.0)) / 2.0**frac_bits
