@@ -85,6 +85,7 @@ OPERATORS: Mapping[str, Operator] = {
     "AveragePool": _average_pool,
     "Relu": lambda node, x: np.maximum(x[0], 0.0),
     "Abs": lambda node, x: np.abs(x[0]),
+    "Step": lambda node, x: (x[0] >= 0).astype(np.float64),
     "LeakyRelu": lambda node, x: np.where(x[0] >= 0, x[0], x[0] * _constant(node, "alpha")),
     "Clip": lambda node, x: np.clip(x[0], _constant(node, "low"), _constant(node, "high")),
     "Max": lambda node, x: np.maximum(x[0], x[1]),

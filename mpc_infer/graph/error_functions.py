@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from mpc_infer.graph.error_linear import LEVEL, TRUNCATION
-from mpc_infer.graph.error_step import Rule, Step, around_zero, stretched
+from mpc_infer.graph.error_step import Rule, Step, around_zero, stretched, undecided
 from mpc_infer.graph.functions import CONSTANT_BITS, constant_units
 from mpc_infer.graph.interval import CURVE_ERROR, Interval, Reals
 from mpc_infer.graph.range_functions import SHAKY
@@ -42,6 +42,11 @@ def relu(step: Step) -> Interval:
 def absolute(step: Step) -> Interval:
     """2 max(x, 0) - x: what waits to be truncated is, twice."""
     return stretched(step, 1.0, 2 * TRUNCATION)
+
+
+def jump(step: Step) -> Interval:
+    """0 or 1: all of it, unless both are surely on one side of zero."""
+    return undecided(step, step.scale, step.errors[0].radius + TRUNCATION)
 
 
 def leaky_relu(step: Step) -> Interval:
@@ -129,6 +134,7 @@ def arg_max(step: Step) -> Interval:
 FUNCTIONS: Mapping[str, Rule] = {
     "Relu": relu,
     "Abs": absolute,
+    "Step": jump,
     "LeakyRelu": leaky_relu,
     "Clip": clip,
     "Max": larger,
