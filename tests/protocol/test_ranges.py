@@ -9,6 +9,7 @@ from mpc_infer.graph import Graph, Node, TensorSpec
 from mpc_infer.graph.interval import COMPARE_BITS
 from mpc_infer.graph.ranges import check_ranges
 from mpc_infer.sharing import decode, encode
+from tests.protocol.masked_parties import evaluate
 
 LIMIT, WEIGHT = 2**15, 0.9985
 
@@ -30,3 +31,21 @@ def test_the_largest_values_that_are_let_through(fleet: Fleet, op: str, units: f
     outputs = fleet.infer(graph, {"x": decode(x)}).outputs["y"]
     expected = decode(run_plain(graph, {"w": encode(weights["w"])}, {"x": x})["y"])
     assert np.abs(outputs - expected).max() <= units * 2.0**-16
+
+
+@pytest.mark.parametrize("width", [2, 3, 384])
+def test_a_normalisation_makes_no_row_longer_than_it_says(width: int) -> None:
+    """Rows that are constant but for some units have the least exact variances."""
+    unit = 2.0**-16
+    node = Node("n", "LayerNorm", ("x", "g", "b"), ("y",), {"epsilon": 0})
+    weights = (TensorSpec("g", (width,)), TensorSpec("b", (width,)))
+    graph = Graph((TensorSpec("x", (None, width)),), (TensorSpec("y", (None, width)),), weights, (node,))
+    values = {"g": np.ones(width), "b": np.zeros(width)}
+    alternating, alone = np.resize([1.0, -1.0], width), np.eye(width)[0]
+    sizes = unit * 2.0 ** np.arange(0, 24, 0.25)
+    x = 3.0 + np.concatenate([np.outer(sizes, each) for each in (alternating, alone)])
+    bounds = check_ranges(graph, values, 16, 16)["y"]
+    found = decode(evaluate(graph, values, {"x": x}).ring["y"])
+    assert np.linalg.norm(found, axis=1).max() <= bounds.length * unit
+    assert np.linalg.norm(found, axis=1).max() > 0.99 * np.sqrt(width)
+    assert (np.abs(found) <= bounds.magnitude * unit).all()

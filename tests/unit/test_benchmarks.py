@@ -74,8 +74,9 @@ def test_a_page_without_a_place_for_a_table_is_refused():
 
 
 def test_a_later_run_replaces_what_it_measured_and_nothing_else():
-    old = {"rows": [1], "service": {"a": 1}, "wan": {"b": 2}}
-    assert report.merged(old, [{"rows": [2], "service": None}]) == {**old, "rows": [2]}
+    mlp, lenet, faster = {"model": "mlp", "a": 1}, {"model": "lenet", "a": 1}, {"model": "lenet", "a": 2}
+    old = {"rows": [mlp, lenet], "service": {"a": 1}, "wan": {"b": 2}}
+    assert report.merged(old, [{"rows": [faster], "service": None}]) == {**old, "rows": [mlp, faster]}
 
 
 def test_every_system_of_the_rows_is_on_the_page():
