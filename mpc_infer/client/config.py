@@ -18,6 +18,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
+from mpc_infer.rpc.channel import MAX_MESSAGE_BYTES, MOST_MESSAGE_BYTES
 from mpc_infer.rpc.settings import ChainSettings, HexAddress, HostPort, Section, read_toml, settings_from
 
 
@@ -30,6 +31,7 @@ class ClientSection(Section):
         coordinator_address: the identity that the coordinator's certificate must show.
         suite: how input shares are sealed. A party that publishes no key of this suite is refused.
         facts_ttl_s: for how many seconds facts read from the chain are believed without reading them again.
+        max_message_bytes: largest message to and from the coordinator, whose own limit holds, too.
     """
 
     keystore: Path
@@ -37,6 +39,7 @@ class ClientSection(Section):
     coordinator_address: HexAddress
     suite: Literal["MLKEM768_X25519", "X25519"] = "MLKEM768_X25519"
     facts_ttl_s: Annotated[float, Field(ge=0, le=3600)] = 30.0
+    max_message_bytes: Annotated[int, Field(ge=1 << 16, le=MOST_MESSAGE_BYTES)] = MAX_MESSAGE_BYTES
 
 
 class ChainSection(ChainSettings):

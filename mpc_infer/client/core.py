@@ -33,7 +33,7 @@ class Core:
         self.clock = clock or SystemClock()
         self.contracts = ContractAddresses(*config.chain.contracts)
         peer = checksummed(config.client.coordinator_address)
-        self.door = door or GrpcDoor(config.client.coordinator, keystore.tls, peer)
+        self.door = door or GrpcDoor(config.client.coordinator, keystore.tls, peer, config.client.max_message_bytes)
         self.registry = registry or Registry(config.chain.rpc_url, self.contracts, timeout_s=config.chain.timeout_s)
         self.facts = Facts(self.door, self.registry, Suite[config.client.suite], config.client.facts_ttl_s)
         self._writer: RegistryWriter | None = None

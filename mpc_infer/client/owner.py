@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mpc_infer.chain.records import ModelStatus, TxResult
@@ -36,7 +36,7 @@ class PublishedModel:
     model_hash: ModelHash
     manifest: Manifest
     txs: dict[str, TxResult]
-    package: ModelPackage
+    package: ModelPackage = field(repr=False)
 
 
 class Owner:

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 from mpc_infer.errors import DeadlineExpired, MpcInferError
 from mpc_infer.identity.tls import TlsCredentials
 from mpc_infer.ids import Address
-from mpc_infer.rpc.channel import open_channel
+from mpc_infer.rpc.channel import MAX_MESSAGE_BYTES, open_channel
 from mpc_infer.rpc.status import translated
 from mpc_infer.v1 import coordinator_pb2, coordinator_pb2_grpc
 
@@ -35,8 +35,10 @@ class CoordinatorDoor(Protocol):
 class GrpcDoor:
     """The coordinator over mTLS. The channel belongs to the event loop in which this is made."""
 
-    def __init__(self, target: str, credentials: TlsCredentials, peer: Address) -> None:
-        self._channel = open_channel(target, credentials, peer=peer, role="coordinator")
+    def __init__(
+        self, target: str, credentials: TlsCredentials, peer: Address, max_bytes: int = MAX_MESSAGE_BYTES
+    ) -> None:
+        self._channel = open_channel(target, credentials, peer=peer, role="coordinator", max_bytes=max_bytes)
         self._stub: Any = coordinator_pb2_grpc.CoordinatorServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     async def call(self, method: str, request: Any, deadline: float) -> Any:

@@ -39,6 +39,7 @@ from pydantic import Field, model_validator
 from mpc_infer.coordinator.batching import Batching
 from mpc_infer.coordinator.material import Marks
 from mpc_infer.ids import Address, PartySetId
+from mpc_infer.rpc.channel import MAX_MESSAGE_BYTES, MOST_MESSAGE_BYTES
 from mpc_infer.rpc.settings import (
     ChainSettings,
     HexAddress,
@@ -104,7 +105,7 @@ class LimitsSection(Section):
         queue: jobs that may wait for a lane; more are refused as UNAVAILABLE.
         job_s: longest wait for a job, whatever deadline it allows.
         watch_s: longest life of one WatchJob stream; a client reconnects.
-        max_message_bytes: largest message in either direction.
+        max_message_bytes: largest message in either direction. A model is published in one, with all parties' shares.
         anchor_max_delay_s: longest time that a receipt waits for others before its batch is closed.
         anchor_max_size: receipts of one batch.
         keep_results_s: how long results are kept after their job ended; receipts are kept for ever.
@@ -115,7 +116,7 @@ class LimitsSection(Section):
     queue: Annotated[int, Field(ge=1, le=100_000)] = 256
     job_s: Seconds = 600.0
     watch_s: Seconds = 600.0
-    max_message_bytes: Annotated[int, Field(ge=1 << 16, le=1 << 28)] = 64 << 20
+    max_message_bytes: Annotated[int, Field(ge=1 << 16, le=MOST_MESSAGE_BYTES)] = MAX_MESSAGE_BYTES
     anchor_max_delay_s: Annotated[float, Field(ge=0, le=3600)] = 1.0
     anchor_max_size: Annotated[int, Field(ge=1, le=MAX_BATCH)] = MAX_BATCH
     keep_results_s: Annotated[float, Field(gt=0, le=10 * 365 * 86400)] = 7 * 86400.0

@@ -47,6 +47,7 @@ from pydantic import Field, model_validator
 
 from mpc_infer.chain.records import ContractAddresses
 from mpc_infer.ids import Address, PartySetId
+from mpc_infer.rpc.channel import MAX_MESSAGE_BYTES, MOST_MESSAGE_BYTES
 from mpc_infer.rpc.settings import HexAddress, HexDigest, HostPort, Section, checksummed, read_toml, settings_from
 
 MAX_PARTIES = 8
@@ -149,6 +150,7 @@ class PartyLimits(Section):
 
     Attributes:
         max_rows: rows of one job.
+        max_message_bytes: largest message in either direction. A share of a model comes in one.
         max_deadline_s: how far in the future a job's deadline may lie.
         session_s: longest that one session or one preparation may take, whatever the deadline says.
         step_s: longest wait for one round among the parties.
@@ -163,6 +165,7 @@ class PartyLimits(Section):
     """
 
     max_rows: Annotated[int, Field(gt=0, le=1 << 16)] = 4096
+    max_message_bytes: Annotated[int, Field(ge=1 << 16, le=MOST_MESSAGE_BYTES)] = MAX_MESSAGE_BYTES
     max_deadline_s: Annotated[float, Field(gt=0)] = 3600.0
     session_s: Annotated[float, Field(gt=0)] = 120.0
     step_s: Annotated[float, Field(gt=0)] = 30.0

@@ -153,7 +153,8 @@ def build(config: PartyConfig, wired: Wired) -> RpcServer:
     servicer = PartyServicer(wired.party, len(wired.lanes))
     service = Service(SERVICE, partial(add_PartyServiceServicer_to_server, servicer))
     policy = Policy(pinned={"coordinator": frozenset({config.coordinator.identity})})
-    return build_server(wired.keystore.tls, policy, [service], host=host, port=port)
+    largest = config.limits.max_message_bytes
+    return build_server(wired.keystore.tls, policy, [service], host=host, port=port, max_bytes=largest)
 
 
 async def _serve_wired(config: PartyConfig, wired: Wired, ended: asyncio.Event) -> None:

@@ -7,7 +7,9 @@ from mpc_infer.identity.tls import TlsCredentials
 from mpc_infer.ids import Address
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
-"""Largest message in bytes that any role sends or accepts."""
+"""Largest message in bytes that any role sends or accepts, unless it is configured otherwise."""
+MOST_MESSAGE_BYTES = 1 << 30
+"""What it can be configured to. gRPC holds a message in memory several times."""
 
 Options = tuple[tuple[str, str | int], ...]
 

@@ -68,6 +68,9 @@ _FOREIGN: Mapping[grpc.StatusCode, type[MpcInferError]] = MappingProxyType(
 _HANDSHAKE_MARKS = ("handshake failed", "CERTIFICATE_VERIFY_FAILED", "Hostname Verification")
 # A server that refuses our certificate hangs up: with TLS 1.3 our side of the handshake is over by then. A server that
 # is not there, or goes before TLS is done, gives other texts: "Connection refused", "Handshake read failed".
+TOO_LARGE = (
+    "raise max_message_bytes at the client, the coordinator and the parties (docs/limits.md), or send fewer rows"
+)
 _NO_CONNECTION = "failed to connect"
 _HUNG_UP = ("Socket closed", "Connection reset")
 _BEFORE_TLS = "Handshake read failed"
@@ -126,7 +129,8 @@ def _foreign_error(error: Any, who: str) -> MpcInferError:
     kind = _FOREIGN.get(error.code(), errors.InternalError)
     if kind is errors.MessageTooLarge and "larger" not in text:
         kind = errors.Unavailable  # gRPC says RESOURCE_EXHAUSTED for too many calls at once, too
-    return kind(f"{who} answered {error.code().name}: {text}")
+    remedy = TOO_LARGE if kind is errors.MessageTooLarge else ""
+    return kind(f"{who} answered {error.code().name}: {text}", remedy=remedy)
 
 
 def _hung_up_on_us(text: str) -> bool:
