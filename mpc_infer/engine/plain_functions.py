@@ -88,6 +88,7 @@ FUNCTIONS: Mapping[str, Callable[[Node, Sequence[Signed], int], Signed]] = {
     # tanh does not overflow where exp would.
     "Sigmoid": _real(lambda node, x: 0.5 * (1.0 + np.tanh(0.5 * x[0]))),
     "Tanh": _real(lambda node, x: np.tanh(x[0])),
+    "Erf": _real(lambda node, x: _erf(x[0])),
     "Gelu": _real(lambda node, x: 0.5 * x[0] * (1.0 + _erf(x[0] / math.sqrt(2.0)))),
     "Silu": _real(lambda node, x: 0.5 * x[0] * (1.0 + np.tanh(0.5 * x[0]))),
     "Softplus": _real(lambda node, x: np.logaddexp(0.0, x[0])),

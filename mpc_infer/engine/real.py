@@ -93,6 +93,7 @@ OPERATORS: Mapping[str, Operator] = {
     # tanh does not overflow where exp would.
     "Sigmoid": lambda node, x: 0.5 + 0.5 * np.tanh(0.5 * x[0]),
     "Tanh": lambda node, x: np.tanh(x[0]),
+    "Erf": lambda node, x: _erf(x[0]),
     "Gelu": lambda node, x: 0.5 * x[0] * (1.0 + _erf(x[0] / math.sqrt(2.0))),
     "Silu": lambda node, x: 0.5 * x[0] * (1.0 + np.tanh(0.5 * x[0])),
     "Softplus": lambda node, x: np.logaddexp(0.0, x[0]),

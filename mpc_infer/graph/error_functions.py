@@ -19,6 +19,7 @@ from mpc_infer.graph.windows import numbers
 CURVES: Mapping[str, float] = {
     "Sigmoid": 5,
     "Tanh": 8,
+    "Erf": 2,
     "Gelu": 4,
     "Silu": 3,
     "Softplus": 6,
@@ -29,7 +30,7 @@ CURVES: Mapping[str, float] = {
     "LayerNorm": 8,
 }
 """The table of docs/engine.md: a test compares them."""
-SLOPES: Mapping[str, float] = {"Sigmoid": 0.25, "Tanh": 1.0, "Gelu": 1.13, "Silu": 1.1, "Softplus": 1.0}
+SLOPES: Mapping[str, float] = {"Sigmoid": 0.25, "Tanh": 1.0, "Erf": 1.13, "Gelu": 1.13, "Silu": 1.1, "Softplus": 1.0}
 CURVED_BELOW = 16.0
 """Beyond, functions are constant or x."""
 

@@ -189,6 +189,31 @@ def _sigmoid(values: Array) -> Any:
     return 0.5 + 0.5 * np.tanh(0.5 * values)
 
 
+def _tile(node: RawNode, inputs: Inputs) -> Any:
+    array, repeats = np.asarray(inputs[0]), [int(count) for count in np.asarray(inputs[1]).reshape(-1)]
+    check_size([array.size, *(max(count, 0) for count in repeats)])
+    return np.tile(array, repeats)
+
+
+def _triangle(node: RawNode, inputs: Inputs) -> Any:
+    array, offset = np.asarray(inputs[0]), 0 if len(inputs) < 2 else int(np.asarray(inputs[1]).reshape(-1)[0])
+    return np.triu(array, offset) if integer(node, "upper", 1) else np.tril(array, offset)
+
+
+def _cast_like(node: RawNode, inputs: Inputs) -> Any:
+    return np.asarray(inputs[0]).astype(np.asarray(inputs[1]).dtype)
+
+
+def _reduced(function: Callable[..., Any]) -> Callable[[RawNode, Inputs], Any]:
+    def evaluate(node: RawNode, inputs: Inputs) -> Any:
+        axes = axes_of(node, inputs)
+        if not axes and integer(node, "noop_with_empty_axes", 0):
+            return inputs[0]
+        return function(np.asarray(inputs[0]), axis=axes or None, keepdims=bool(integer(node, "keepdims", 1)))
+
+    return evaluate
+
+
 FOLDS: Mapping[str, Callable[[RawNode, Inputs], Any]] = {
     "Constant": literal,
     "Identity": lambda node, inputs: inputs[0],
@@ -204,6 +229,17 @@ FOLDS: Mapping[str, Callable[[RawNode, Inputs], Any]] = {
     "Max": _elementwise(lambda *arrays: np.max(np.broadcast_arrays(*arrays), axis=0)),
     "Min": _elementwise(lambda *arrays: np.min(np.broadcast_arrays(*arrays), axis=0)),
     "Equal": _elementwise(np.equal),
+    "Greater": _elementwise(np.greater),
+    "GreaterOrEqual": _elementwise(np.greater_equal),
+    "Less": _elementwise(np.less),
+    "LessOrEqual": _elementwise(np.less_equal),
+    "And": _elementwise(np.logical_and),
+    "Or": _elementwise(np.logical_or),
+    "Xor": _elementwise(np.logical_xor),
+    "Not": _elementwise(np.logical_not),
+    "Sign": _elementwise(np.sign),
+    "Ceil": _elementwise(np.ceil),
+    "Round": _elementwise(np.round),
     "Where": _elementwise(lambda condition, left, right: np.where(condition != 0, left, right)),
     "Neg": _elementwise(np.negative),
     "Abs": _elementwise(np.abs),
@@ -227,5 +263,13 @@ FOLDS: Mapping[str, Callable[[RawNode, Inputs], Any]] = {
     "Expand": _expand,
     "ConstantOfShape": _of_shape,
     "Range": _range,
+    "Tile": _tile,
+    "Trilu": _triangle,
+    "CastLike": _cast_like,
+    "ReduceSum": _reduced(np.sum),
+    "ReduceMean": _reduced(np.mean),
+    "ReduceMax": _reduced(np.max),
+    "ReduceMin": _reduced(np.min),
+    "ReduceProd": _reduced(np.prod),
 }
 """ONNX operator: what it makes of constants."""

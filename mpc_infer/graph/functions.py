@@ -11,7 +11,7 @@ Rule = Callable[[Sequence[Shape], Attributes], Shape]
 
 CONSTANT_BITS = 32
 MAX_CONSTANT = 1 << 15 + CONSTANT_BITS
-UNARY = ("Relu", "Abs", "Step", "Sigmoid", "Tanh", "Gelu", "Silu", "Softplus", "Exp", "Reciprocal", "Rsqrt")
+UNARY = ("Relu", "Abs", "Step", "Sigmoid", "Tanh", "Erf", "Gelu", "Silu", "Softplus", "Exp", "Reciprocal", "Rsqrt")
 
 MAX_JOINED = 16
 """Most inputs of a Concat."""

@@ -26,7 +26,8 @@ class Op(StrEnum):
     ``Conv(x, W, b?)``, ``MaxPool(x)``, ``AveragePool(x)``: see :mod:`mpc_infer.graph.spatial`.
     ``Mul``, ``Max``, ``Min`` of (x, y): broadcasting, at least one of them computed.
     ``Step(x)`` = 1 where x is not negative, else 0. Of a product that waits to be truncated: one unit of 2^-f off.
-    ``Relu``, ``Abs``, ``Sigmoid``, ``Tanh``, ``Gelu``, ``Silu``, ``Softplus``, ``Exp``, ``Reciprocal``, ``Rsqrt`` of x.
+    ``Relu``, ``Abs``, ``Sigmoid``, ``Tanh``, ``Erf``, ``Gelu``, ``Silu``, ``Softplus``, ``Exp``, ``Reciprocal``,
+    ``Rsqrt`` of x.
     ``LeakyRelu``, ``Clip``, ``Softmax``, ``LayerNorm``, ``ArgMax``, ``Transpose``, ``Slice``, ``Concat``:
     :mod:`mpc_infer.graph.functions`.
     ``Flatten(x)``: attribute ``axis`` = 1: (batch, everything else).
@@ -45,6 +46,7 @@ class Op(StrEnum):
     STEP = "Step"
     SIGMOID = "Sigmoid"
     TANH = "Tanh"
+    ERF = "Erf"
     GELU = "Gelu"
     SILU = "Silu"
     SOFTPLUS = "Softplus"

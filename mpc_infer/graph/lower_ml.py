@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from mpc_infer.graph.ir import Op
 from mpc_infer.graph.lower_functions import applied
-from mpc_infer.graph.lower_linear import binary, linear
+from mpc_infer.graph.lower_linear import binary
+from mpc_infer.graph.lower_matrices import linear
 from mpc_infer.graph.lower_views import picked
 from mpc_infer.graph.lowering import Constant, Lowering, Value
 from mpc_infer.graph.raw import RawNode, floats, integer, integers, text

@@ -1,4 +1,4 @@
-"""Lowering of convolutions, pools and reductions."""
+"""Lowering of convolutions and pools."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,10 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mpc_infer.graph.folding import axes_of
 from mpc_infer.graph.ir import Op
 from mpc_infer.graph.lower_linear import binary, reals
-from mpc_infer.graph.lower_views import last
 from mpc_infer.graph.lowering import Constant, Lowering, Sizes, Value, elements
 from mpc_infer.graph.raw import RawNode, integer, integers, text
 from mpc_infer.graph.shapes import ShapeError
@@ -182,47 +180,15 @@ def average_pool(low: Lowering, node: RawNode) -> Value:
 def _global(op: Op) -> Rule:
     def rule(low: Lowering, node: RawNode) -> Value:
         value, image, sizes = _image(low, node.inputs[0])
-        name = low.emit(op, (image,), {**_whole(), "kernel": sizes})
+        name = low.emit(op, (image,), {**whole(), "kernel": sizes})
         return low.settle(name, (*value.shape[:2], *([1] * (len(value.shape) - 2))), value.rows)
 
     return rule
 
 
-def _whole() -> dict[str, tuple[int, ...]]:
+def whole() -> dict[str, tuple[int, ...]]:
+    """Attributes of a window that does not move."""
     return {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1)}
-
-
-def _reduce(op: Op) -> Rule:
-    """A pool, or a product with ones, over some axes."""
-
-    def rule(low: Lowering, node: RawNode) -> Value:
-        value = low.value(node.inputs[0])
-        rank = len(value.shape)
-        axes = axes_of(node, [low.constant(name) for name in node.inputs])
-        if not axes:
-            if integer(node, "noop_with_empty_axes", 0):
-                return value
-            axes = tuple(range(rank))
-        over = tuple(sorted(axis % rank for axis in axes))
-        moved, lead = last(low, value, over)
-        count, rest = elements(tuple(value.shape[axis] for axis in over)), elements(lead)
-        if op is Op.LINEAR:
-            ones = low.weight(Constant(f"ones({count})", np.ones((count, 1))))
-            name = low.emit(op, (low.reshape(moved.name, (None, rest, count)), ones))
-        else:
-            image = low.reshape(moved.name, (None, rest, 1, count))
-            name = low.emit(op, (image,), {**_whole(), "kernel": (1, count)})
-        return _reduced(low, node, value, over, name)
-
-    return rule
-
-
-def _reduced(low: Lowering, node: RawNode, value: Value, over: Sizes, name: str) -> Value:
-    kept = tuple(1 if axis in over else size for axis, size in enumerate(value.shape))
-    if integer(node, "keepdims", 1):
-        return low.settle(name, kept, value.rows)
-    rows = None if value.rows is None else value.rows - sum(axis < value.rows for axis in over)
-    return low.settle(name, tuple(size for axis, size in enumerate(kept) if axis not in over), rows)
 
 
 SPATIAL: Mapping[str, Rule] = {
@@ -231,8 +197,5 @@ SPATIAL: Mapping[str, Rule] = {
     "AveragePool": average_pool,
     "GlobalAveragePool": _global(Op.AVERAGE_POOL),
     "GlobalMaxPool": _global(Op.MAX_POOL),
-    "ReduceMean": _reduce(Op.AVERAGE_POOL),
-    "ReduceSum": _reduce(Op.LINEAR),
-    "ReduceMax": _reduce(Op.MAX_POOL),
 }
 """ONNX operator: how it is lowered."""

@@ -1,10 +1,10 @@
 """Lowering of what only moves or picks elements."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from mpc_infer.graph.folding import FLOAT_TYPES, axes_of, shape_part, slices
+from mpc_infer.graph.folding import axes_of, shape_part, slices
 from mpc_infer.graph.functions import MAX_JOINED
 from mpc_infer.graph.ir import Op
 from mpc_infer.graph.lowering import Lowering, Sizes, Value, elements
@@ -12,6 +12,8 @@ from mpc_infer.graph.raw import RawNode, integer, integers
 from mpc_infer.graph.shapes import ShapeError
 
 Rule = Callable[[Lowering, RawNode], Value | None]
+TABLE = "send rows of 0 and a single 1, times the table (MatMul), or look the rows up at the client and send them"
+"""What to do instead of looking up at a secret place: docs/models.md."""
 
 
 def viewed(low: Lowering, value: Value, shape: Sizes) -> Value:
@@ -123,13 +125,6 @@ def dropout(low: Lowering, node: RawNode) -> None:
     low.rename(node.outputs[0], node.inputs[0])
 
 
-def cast(low: Lowering, node: RawNode) -> None:
-    """Nothing, between floating types."""
-    if integer(node, "to", 0) not in FLOAT_TYPES:
-        raise ShapeError("it casts to integers or truth values; only a cast between floating types changes no value")
-    low.rename(node.outputs[0], node.inputs[0])
-
-
 def shape_of(low: Lowering, node: RawNode) -> None:
     """The shape for one row, as a constant."""
     low.define(node.outputs[0], shape_part(node, low.value(node.inputs[0]).shape))
@@ -138,17 +133,6 @@ def shape_of(low: Lowering, node: RawNode) -> None:
 def size_of(low: Lowering, node: RawNode) -> None:
     """The number of elements of one row, as a constant."""
     low.define(node.outputs[0], np.asarray(elements(low.value(node.inputs[0]).shape), dtype=np.int64))
-
-
-def expand(low: Lowering, node: RawNode) -> None:
-    """Nothing, where it repeats nothing."""
-    value, target = low.value(node.inputs[0]), low.known(node.inputs[1], "shape")
-    sizes = tuple(int(size) for size in target.reshape(-1))
-    if len(sizes) > len(value.shape) or any(
-        size not in (1, own) for size, own in zip(reversed(sizes), reversed(value.shape), strict=False)
-    ):
-        raise ShapeError("it repeats elements; operators broadcast by themselves", "leave it out")
-    low.rename(node.outputs[0], node.inputs[0])
 
 
 def part(low: Lowering, value: Value, axis: int, start: int, stop: int, step: int = 1) -> Value:
@@ -188,9 +172,10 @@ def slice_of(low: Lowering, node: RawNode) -> Value:
     inputs = [None, *(low.known(name, "bounds") if name else None for name in node.inputs[1:])]
     for axis, taken in enumerate(slices(node, inputs, value.shape)):
         begin, stop, step = taken.indices(value.shape[axis])
-        if step < 1:
-            raise ShapeError("it goes backwards")
-        value = part(low, value, axis, begin, stop, step)
+        if step < 0:
+            value = picked(low, value, axis, list(range(begin, stop, step)))
+        else:
+            value = part(low, value, axis, begin, stop, step)
     return value
 
 
@@ -222,10 +207,10 @@ def concat(low: Lowering, node: RawNode) -> Value:
 def gather(low: Lowering, node: RawNode) -> Value:
     """Elements at constant places."""
     if node.inputs[0] in low.constants:
-        raise ShapeError(
-            "it looks up a table at a secret place", "look the rows up at the client, and send them as the input"
-        )
-    value, places = low.value(node.inputs[0]), low.known(node.inputs[1], "indices")
+        raise ShapeError("it looks up a table at a secret place", TABLE)
+    if node.inputs[1] not in low.constants:
+        raise ShapeError("it picks elements at secret places", TABLE)
+    value, places = low.value(node.inputs[0]), low.constants[node.inputs[1]]
     axis = integer(node, "axis", 0) % len(value.shape)
     size, indices = value.shape[axis], [int(place) for place in places.reshape(-1)]
     if any(not -size <= index < size for index in indices):
@@ -237,24 +222,22 @@ def gather(low: Lowering, node: RawNode) -> Value:
 
 
 def picked(low: Lowering, value: Value, axis: int, indices: list[int]) -> Value:
-    """Elements at these places of an axis."""
-    step = indices[1] - indices[0] if len(indices) > 1 else 1
-    if step > 0 and indices == list(range(indices[0], indices[-1] + 1, step)):
-        return part(low, value, axis, indices[0], indices[-1] + 1, step)
-    if len(indices) > MAX_JOINED**2:
-        raise ShapeError(f"it picks {len(indices)} elements one by one; at most {MAX_JOINED**2}")
-    return joined(low, [part(low, value, axis, index, index + 1) for index in indices], axis)
+    """Elements at these places of an axis: evenly spaced ones in one piece."""
+    pieces = list(_runs(indices))
+    if not 0 < len(pieces) <= MAX_JOINED**2:
+        raise ShapeError(f"it picks elements in {len(pieces)} pieces; 1 to {MAX_JOINED**2} can be")
+    return joined(low, [part(low, value, axis, run[0], run[-1] + 1, run.step) for run in pieces], axis)
 
 
-def where(low: Lowering, node: RawNode) -> None:
-    """One of two tensors, where the condition is constant and the same everywhere."""
-    condition = low.known(node.inputs[0], "condition") != 0
-    if condition.all() or not condition.any():
-        chosen = node.inputs[1] if condition.all() else node.inputs[2]
-        if chosen not in low.constants and len(low.value(chosen).shape) >= condition.ndim:
-            low.rename(node.outputs[0], chosen)
-            return
-    raise ShapeError("only a constant condition that is true, or false, everywhere can be computed", "add a mask")
+def _runs(indices: list[int]) -> Iterator[range]:
+    start = 0
+    while start < len(indices):
+        step = max(indices[start + 1] - indices[start], 0) if start + 1 < len(indices) else 0
+        stop = start + 1
+        while step and stop < len(indices) and indices[stop] - indices[stop - 1] == step:
+            stop += 1
+        yield range(indices[start], indices[stop - 1] + 1, step or 1)
+        start = stop
 
 
 def last(low: Lowering, value: Value, axes: Sizes) -> tuple[Value, Sizes]:
@@ -274,14 +257,11 @@ VIEWS: Mapping[str, Rule] = {
     "Transpose": transpose,
     "Identity": identity,
     "Dropout": dropout,
-    "Cast": cast,
     "Shape": shape_of,
     "Size": size_of,
-    "Expand": expand,
     "Slice": slice_of,
     "Split": split,
     "Concat": concat,
     "Gather": gather,
-    "Where": where,
 }
 """ONNX operator: how it is lowered."""

@@ -75,6 +75,8 @@ def lower(model: RawModel) -> tuple[Graph, dict[str, NDArray[np.float64]]]:
         try:
             if not lowering.folded(node):
                 lowering.begin(node)
+                if node.op not in OPERATORS:
+                    raise ShapeError("it can be computed of constants alone; there is no private protocol for it")
                 value = OPERATORS[node.op](lowering, node)
                 if value is not None:
                     lowering.bind(node.outputs[0], value)
@@ -106,6 +108,7 @@ class Lowering:
         self._shapes: dict[str, Shape] = {name: placed(shape) for name, shape in model.inputs.items()}
         self._nodes: dict[str, Node] = {}
         self._labels: dict[str, str] = {}
+        self._whole: dict[str, bool] = {}
         self._node = RawNode("", "", (), (), {})
         self._made = 0
         self._elements = 0
@@ -177,6 +180,15 @@ class Lowering:
         else:
             self._values[new] = found
 
+    def whole_number(self, value: Value, *, truth: bool) -> Value:
+        """Remember that a value has no fractions, or is 0 or 1 even."""
+        self._whole[value.name] = truth
+        return value
+
+    def is_whole(self, value: Value, *, truth: bool) -> bool:
+        """Whether a value is known to have no fractions, or to be 0 or 1."""
+        return self._whole.get(value.name, False) if truth else value.name in self._whole
+
     def weight(self, constant: Constant, use: str = "") -> str:
         """Make a weight of a constant, once for each way it is used; returns the weight's name."""
         values, source = constant.array, constant.label
@@ -184,7 +196,8 @@ class Lowering:
             raise CorruptModel(f"weight {source!r} is of integers")
         if values.size == 0 or not np.isfinite(values).all():
             raise CorruptModel(
-                f"weight {source!r} is empty, or holds NaN or infinity", remedy="put large finite numbers into masks"
+                f"weight {source!r} of node {self._node.name!r} is empty, or holds NaN or infinity",
+                remedy="put large finite numbers into masks",
             )
         array = np.ascontiguousarray(values, dtype=np.float64).reshape(values.shape or (1,))
         label = f"{source}:{use}" if use else source
@@ -245,6 +258,8 @@ class Lowering:
             node = self._nodes.pop(last)
             self._nodes[name] = replace(node, outputs=(name,))
             self._shapes[name] = self._shapes.pop(last)
+            if value.name in self._whole:
+                self._whole[name] = self._whole[value.name]
             value = replace(value, name=name)
         self._values[name] = value
 

@@ -251,6 +251,7 @@ FUNCTIONS: Mapping[str, Rule] = {
     "Min": minimum,
     "Sigmoid": _rising(lambda x: 0.5 + 0.5 * np.tanh(0.5 * x)),
     "Tanh": _rising(lambda x: np.tanh(x)),
+    "Erf": _rising(lambda x: np.asarray(_erf(x))),
     "Softplus": _rising(lambda x: np.logaddexp(0.0, x)),
     "Gelu": _dipping(_gelu, -0.7517915),
     "Silu": _dipping(_silu, -1.2784645),

@@ -59,6 +59,7 @@ FUNCTIONS = (
     Function("exp", lambda x: math.exp(min(x, 12.0)), scale_bits=42),
     Function("reciprocal", _reciprocal, scale_bits=32),
     Function("rsqrt", _rsqrt, scale_bits=32),
+    Function("erf", math.erf),
 )
 """By number, as a spline's last parameter names them."""
 

@@ -43,7 +43,7 @@ def operators() -> Iterator[tuple[str, Graph, Weights]]:
     yield "MaxPool 2×2", single("MaxPool", {"x": (1, 16, 16)}, attributes=pool), {}
     yield "AveragePool 2×2", single("AveragePool", {"x": (1, 16, 16)}, attributes=pool), {}
     yield "ArgMax of 64", single("ArgMax", one), {}
-    for op in ("Sigmoid", "Tanh", "Gelu", "Silu", "Softplus", "Exp", "Reciprocal", "Rsqrt"):
+    for op in ("Sigmoid", "Tanh", "Erf", "Gelu", "Silu", "Softplus", "Exp", "Reciprocal", "Rsqrt"):
         yield op, single(op, one), {}
     yield "Softmax of 64", single("Softmax", one), {}
     yield "LayerNorm of 64", single("LayerNorm", one, weights=norm, attributes={"epsilon": constant(1e-3)}), norm

@@ -104,6 +104,7 @@ _NORM = {"attributes": {"epsilon": constant(2.0**-10)}, "weights": {"g": np.ones
 CURVES = (
     Curve("Sigmoid", "every number", all_points(-17, 17, *FAR), _sigmoid),
     Curve("Tanh", "every number", all_points(-9, 9, *FAR), np.tanh),
+    Curve("Erf", "every number", all_points(-5, 5, *FAR), np.vectorize(math.erf, otypes=[np.float64])),
     Curve("Gelu", "every number", all_points(-9, 9, *FAR), _gelu),
     Curve("Silu", "every number", all_points(-17, 17, *FAR), lambda x: x * _sigmoid(x)),
     Curve("Softplus", "every number", all_points(-17, 17, *FAR), lambda x: np.logaddexp(0, x)),

@@ -22,6 +22,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from mpc_infer.graph.folding import FOLDS
+from mpc_infer.graph.onnx_import import MIN_OPSET
 from mpc_infer.graph.operators import OPERATORS
 
 CLAIMED = sorted({*OPERATORS, *FOLDS})
@@ -29,7 +30,10 @@ CLAIMED = sorted({*OPERATORS, *FOLDS})
 FLOATS = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16})
 SIZES = ("Shape", "Size")
 """What they make is known when the file is read; the model hands on what it measures, too."""
+LATER = 13
 WEIGHTS = {
+    "InstanceNormalization": (1, 2),
+    "GroupNormalization": (1, 2),
     "Gemm": (1, 2),
     "Conv": (1, 2),
     "BatchNormalization": (1, 2, 3, 4),
@@ -175,7 +179,7 @@ def _constants(case: Case) -> list[str]:
     types = {value.name: value.type.tensor_type.elem_type for value in case.model.graph.input}
     if case.operator not in OPERATORS:
         return names
-    whole = any(types[name] in FLOATS for name in names if name not in chosen)
+    whole = any(types[name] in FLOATS | {TensorProto.BOOL} for name in names if name not in chosen)
     integers = {name for name in names if types[name] in (TensorProto.INT64, TensorProto.INT32)}
     return [name for name in names if name in chosen or (name in integers and whole)]
 
@@ -192,12 +196,21 @@ def _has_rows(case: Case, outputs: list[str]) -> bool:
     return bool(arrays) and len(sizes) == 1 and -1 not in sizes
 
 
+def _opset(case: Case) -> int:
+    """The case's operator set; a later one that can be read, where the operator is the same in it."""
+    given = next((each.version for each in case.model.opset_import if each.domain in ("", "ai.onnx")), 21)
+    if given >= MIN_OPSET or "." in case.operator:
+        return int(given)
+    versions = {onnx.defs.get_schema(case.operator, each).since_version for each in (given, LATER)}
+    return LATER if len(versions) == 1 else int(given)
+
+
 class _Adapter:
     """A case with something before and after it."""
 
     def __init__(self, case: Case, outputs: list[str], *, by_rows: bool) -> None:
         self._case, self._outputs, self._by_rows = case, outputs, by_rows
-        self._opset = next((each.version for each in case.model.opset_import if each.domain in ("", "ai.onnx")), 21)
+        self._opset = _opset(case)
         self._before: list[Any] = []
         self._after: list[Any] = []
         self._constants: dict[str, Any] = {"case:zero": np.zeros(1, np.float32), "case:half": np.asarray(0.5, "f4")}
@@ -271,9 +284,8 @@ class _Adapter:
             [self._end(name, array) for name, array in outputs.items()],
             [numpy_helper.from_array(array, name) for name, array in self._constants.items() if name in used],
         )
-        imports = list(self._case.model.opset_import)
-        if all(each.domain not in ("", "ai.onnx") for each in imports):
-            imports.append(helper.make_opsetid("", self._opset))
+        imports = [each for each in self._case.model.opset_import if each.domain not in ("", "ai.onnx")]
+        imports.append(helper.make_opsetid("", self._opset))
         model = helper.make_model(graph, opset_imports=imports, ir_version=10)
         return bytes(onnx.shape_inference.infer_shapes(model).SerializeToString())
 

@@ -47,6 +47,7 @@ class Domain:
 DOMAINS: Mapping[str, Domain] = {
     "Sigmoid": Domain(-15.5, -1, 6, above=1),
     "Tanh": Domain(-7.75, -2, 6, below=-1, above=1),
+    "Erf": Domain(-3.875, -3, 6, below=-1, above=1),
     "Gelu": Domain(-7.75, -2, 6, above_x=True),
     "Silu": Domain(-15.75, -2, 7, above_x=True),
     "Softplus": Domain(-15.5, -1, 6, above_x=True),

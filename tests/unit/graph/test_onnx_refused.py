@@ -35,7 +35,9 @@ def refused(model: Any, error: type[ModelRefused], says: str) -> None:
     ("nodes", "weights", "name"),
     [
         ([node("Atan", ["x"], "y")], {}, "atan_y"),
-        ([node("Erf", ["x"], "y")], {}, "erf_y"),
+        ([node("Log", ["x"], "y")], {}, "log_y"),
+        ([node("LogSoftmax", ["x"], "y")], {}, "logsoftmax_y.*softmax"),
+        ([node("Floor", ["x"], "y")], {}, "floor_y.*constants alone"),
         ([node("Conv", ["x", "w"], "y")], {"w": values((2, 3, 1, 1), 1)}, "conv_y|inconsistent"),
         ([node("Softmax", ["x"], "y", axis=0)], {}, "softmax_y"),
         ([node("ArgMax", ["x"], "y", axis=0)], {}, "argmax_y|inconsistent"),
@@ -49,7 +51,13 @@ def refused(model: Any, error: type[ModelRefused], says: str) -> None:
         ([node("Gather", ["x", "i"], "y", axis=1)], {"i": np.array([8])}, "gather_y"),
         ([node("Pow", ["x", "p"], "y")], {"p": np.float32(2.5)}, "pow_y"),
         ([node("Cast", ["x"], "c", to=7), node("Cast", ["c"], "y", to=1)], {}, "cast_c"),
-        ([node("Clip", ["x", "i", "j"], "y")], {"i": np.float32(2.5), "j": np.float32(1)}, "clip_y"),
+        ([node("Clip", ["x", "i", "j"], "y")], {"i": np.float32(2.5), "j": np.float32(np.nan)}, "clip_y"),
+        ([node("Pow", ["x", "p"], "y")], {"p": np.arange(1, 9, dtype=np.float32)}, "pow_y"),
+        ([node("Pad", ["x", "i"], "y")], {"i": np.array([1, 0, 0, 0])}, "pad_y"),
+        ([node("Pad", ["x", "i"], "y")], {"i": np.array([0, 2**40, 0, 0])}, "pad_y|inconsistent"),
+        ([node("Pad", ["x", "i"], "y", mode="mirror")], {"i": np.array([0, 1, 0, 0])}, "pad_y|inconsistent"),
+        ([node("Tile", ["x", "i"], "y")], {"i": np.array([1, 2**30])}, "tile_y"),
+        ([node("Gather", ["w", "p"], "y"), node("Relu", ["x"], "p")], W, "gather_y|inconsistent"),
         ([node("Expand", ["x", "i"], "y")], {"i": np.array([3, 1, 8])}, "expand_y"),
         (
             [node("ConstantOfShape", ["i"], "c"), node("Add", ["x", "c"], "y")],
@@ -64,7 +72,6 @@ def refused(model: Any, error: type[ModelRefused], says: str) -> None:
         ([node("Gemm", ["w", "x"], "y", transB=1)], W, "gemm_y"),
         ([node("Gemm", ["x", "x"], "y", transB=1)], {}, "gemm_y"),
         ([node("Gemm", ["x", "w"], "y", transA=1)], W, "gemm_y"),
-        ([node("Gemm", ["x", "w", "x"], "y")], W, "gemm_y"),
         ([node("MatMul", ["w", "x"], "y")], W, "matmul_y"),
         ([node("Flatten", ["x"], "y", axis=0)], {}, "flatten_y"),
         ([node("Flatten", ["x"], "y", axis=2)], {}, "flatten_y"),
@@ -210,6 +217,12 @@ def test_weights_that_are_not_finite(value: float) -> None:
     weight = values((8, 4), 1)
     weight[3, 2] = value
     refused(make_model([node("Gemm", ["x", "w"], "y")], {"w": weight}), CorruptModel, "'w'.*NaN or infinity")
+
+
+def test_a_mask_of_infinity_names_its_node() -> None:
+    constants = {"c": np.arange(8) < 4, "i": np.full(8, -np.inf, np.float32)}
+    model = make_model([node("Where", ["c", "x", "i"], "y")], constants)
+    refused(model, CorruptModel, r"'where_y'.*infinity.*large finite")
 
 
 def test_a_dead_weight_may_be_anything() -> None:
