@@ -11,12 +11,13 @@ from mpc_infer.chain.records import TxResult
 from mpc_infer.client.config import ClientConfig
 from mpc_infer.client.core import Core
 from mpc_infer.client.jobs import Jobs, Submission
-from mpc_infer.client.owner import Owner, PublishedModel, Source
+from mpc_infer.client.owner import Owner, PublishedModel, Source, one_of
 from mpc_infer.client.receipts import Receipts
 from mpc_infer.client.result import InferenceResult, JobStatus
 from mpc_infer.evidence.bundle import Bundle
 from mpc_infer.evidence.receipt import Inclusion
 from mpc_infer.evidence.verify import VerifiedReceipt
+from mpc_infer.graph.input_ranges import Declared
 from mpc_infer.identity.keystore import Keystore
 from mpc_infer.ids import Address, ModelHash
 from mpc_infer.model.manifest import Manifest
@@ -79,8 +80,8 @@ class AsyncClient:
 
         Args:
             model: name of the model; its active version is used.
-            inputs: one array per input name, rows on axis 0; floats, integers or booleans, magnitude below
-                the manifest's input_limit.
+            inputs: one array per input name, rows on axis 0; floats, integers or booleans, inside the manifest's
+                ranges.
             delivery: "coordinator" (it reveals the result) or "client" (only this client can open it).
             deadline_s: seconds until the job is given up everywhere.
             anchored: wait, beyond the deadline, until the receipt is on the chain.
@@ -138,9 +139,19 @@ class AsyncClient:
         """The manifests of the models that the coordinator lists, consistent in themselves."""
         return tuple(facts.manifest for facts in await self.core.facts.summaries(name))
 
-    async def package(self, source: Source, name: str, version: int, *, input_limit: int | None = None) -> ModelPackage:
+    async def package(
+        self,
+        source: Source,
+        name: str,
+        version: int,
+        *,
+        input_limit: int | None = None,
+        ranges: Declared | None = None,
+        keep_openings: bool = False,
+    ) -> ModelPackage:
         """A model split and sealed for the parties; nothing is sent. Keep it, and `publish` can be repeated with it."""
-        return await self._owner.package(source, name, version, input_limit)
+        declared = one_of(input_limit, ranges)
+        return await self._owner.package(source, name, version, declared, keep_openings=keep_openings)
 
     async def publish(
         self,
@@ -151,9 +162,19 @@ class AsyncClient:
         public: bool = True,
         users: Sequence[Address] = (),
         input_limit: int | None = None,
+        ranges: Declared | None = None,
+        keep_openings: bool = False,
     ) -> PublishedModel:
-        """Publish a model version and make it the active one; see Owner.publish, and Owner.package for the limit."""
-        return await self._owner.publish(source, name, version, public=public, users=users, input_limit=input_limit)
+        """Publish a model version and make it the active one; see Owner.publish, and Owner.package for its ranges.
+
+        Args:
+            input_limit: a limit for all inputs.
+            ranges: instead, a range for every input, or rows to take ranges from.
+        """
+        declared = one_of(input_limit, ranges)
+        return await self._owner.publish(
+            source, name, version, public=public, users=users, declared=declared, keep_openings=keep_openings
+        )
 
     async def allow(self, model_hash: ModelHash, user: Address) -> TxResult:
         """Let an address use a version of ours."""

@@ -1,4 +1,7 @@
-"""From the caller's arrays to ring elements: what cannot be computed on is refused here, with the input's name."""
+"""From the caller's arrays to ring elements: what cannot be computed on is refused here, with the input's name.
+
+An error says which element of which row is outside of its range, and never its value.
+"""
 
 from collections.abc import Mapping
 
@@ -6,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mpc_infer.errors import InvalidInput, OutOfRange, WrongDtype, WrongShape
+from mpc_infer.graph.input_ranges import UnitRange
 from mpc_infer.graph.ir import TensorSpec
 from mpc_infer.model.manifest import Manifest
 from mpc_infer.sharing import fixed
@@ -18,7 +22,7 @@ def encode_inputs(manifest: Manifest, inputs: Mapping[str, ArrayLike]) -> dict[s
 
     Args:
         manifest: what the model wants: names, shapes (axis 0 of length None is the batch), fractional bits, and the
-            limit up to which its owner showed that no value leaves the range of fixed point.
+            ranges inside which its owner showed that no value leaves the range of fixed point.
         inputs: one array per name, all with the same number of rows.
 
     Returns:
@@ -28,13 +32,14 @@ def encode_inputs(manifest: Manifest, inputs: Mapping[str, ArrayLike]) -> dict[s
         WrongShape: a name is missing or unknown, or a shape does not fit.
         WrongDtype: an array is not of floats, integers or booleans.
         NotFinite: a value is NaN or infinite.
-        OutOfRange: a value reaches the model's input limit.
+        OutOfRange: a value lies outside of its range; the message names input, row and element.
     """
     specs = manifest.inputs
     _check_names(specs, inputs)
     arrays = {spec.name: _array(spec, inputs[spec.name]) for spec in specs}
     rows_of(specs, arrays)
-    return {name: _encode(name, array, manifest) for name, array in arrays.items()}
+    ranges = {spec.name: given for spec, given in zip(specs, manifest.input_ranges, strict=True)}
+    return {name: _encode(name, array, ranges[name], manifest) for name, array in arrays.items()}
 
 
 def rows_of(specs: tuple[TensorSpec, ...], arrays: Mapping[str, NDArray[np.generic]]) -> int:
@@ -78,13 +83,29 @@ def _array(spec: TensorSpec, value: ArrayLike) -> NDArray[np.generic]:
     return array
 
 
-def _encode(name: str, array: NDArray[np.generic], manifest: Manifest) -> Ring:
+def _encode(name: str, array: NDArray[np.generic], given: UnitRange, manifest: Manifest) -> Ring:
+    low, high = given.bounds(array.shape[1:])
     try:
-        return fixed.encode(array, frac_bits=manifest.frac_bits, limit=manifest.input_limit)
+        ring = fixed.encode(array, frac_bits=manifest.frac_bits)
     except OutOfRange as error:
-        raise OutOfRange(
-            f"input {name!r}: {error.message}, the input limit of model {manifest.name!r}",
-            remedy="scale the data as the model expects it; only its owner can publish it with a higher input limit",
-        ) from error
+        units = np.rint(array.astype(np.float64) * 2.0**manifest.frac_bits)
+        raise _outside(name, (units < low) | (units > high), given, manifest) from error
     except InvalidInput as error:
         raise type(error)(f"input {name!r}: {error.message}", remedy=error.remedy) from error
+    signed = ring.view(np.int64)
+    outside = (signed < low) | (signed > high)
+    if outside.any():
+        raise _outside(name, outside, given, manifest)
+    return ring
+
+
+def _outside(name: str, outside: NDArray[np.bool_], given: UnitRange, manifest: Manifest) -> OutOfRange:
+    row, *place = (int(index) for index in np.argwhere(outside)[0])
+    shape = outside.shape[1:]
+    ends = (np.broadcast_to(end, shape)[tuple(place)] / 2**manifest.frac_bits for end in given.bounds(shape))
+    feature = ", ".join(map(str, place))
+    return OutOfRange(
+        f"input {name!r}: feature {feature or 0} of row {row} lies outside of what model {manifest.name!r} takes, "
+        + " to ".join(f"{end:.10g}" for end in ends),
+        remedy="scale the data as the model expects it; only its owner can publish it with wider ranges",
+    )

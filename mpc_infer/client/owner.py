@@ -12,6 +12,7 @@ from mpc_infer.client.request import signature_message
 from mpc_infer.encoding import address_bytes, same_digest, to_address
 from mpc_infer.errors import BadSignature, InvalidRequest, ModelNotFound, NotPermitted, PartySetMismatch
 from mpc_infer.evidence.eip712 import ModelHolding, ModelPublication, check_signer
+from mpc_infer.graph.input_ranges import Declared, in_units, resolved
 from mpc_infer.graph.onnx_import import ImportedModel, import_onnx
 from mpc_infer.ids import Address, ModelHash
 from mpc_infer.model.manifest import Manifest
@@ -45,23 +46,33 @@ class Owner:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    async def package(self, source: Source, name: str, version: int, input_limit: int | None = None) -> ModelPackage:
+    async def package(
+        self,
+        source: Source,
+        name: str,
+        version: int,
+        declared: Declared | None = None,
+        *,
+        keep_openings: bool = False,
+    ) -> ModelPackage:
         """Split, commit to and seal a model's weights for the parties of the current set.
 
         Args:
             source: an imported model, or the path or bytes of an ONNX file; a package is returned as it is.
             name: of the model.
             version: from 1, never used before under this name.
-            input_limit: inputs lie strictly between -limit and limit; by default the largest power of two, at most
-                2^15, for which no value that the model computes can leave the range of fixed point.
+            declared: where inputs lie: a limit (strictly between -limit and limit), a range for every input, or rows
+                to take ranges from. By default the largest power of two, at most 2^15, for which no value that the
+                model computes can leave the range of fixed point.
+            keep_openings: keep what the sealed shares hold, to show later what was published (`verify`). Secret.
 
         Raises:
             ModelRefused: the model cannot be deployed; the message names the node or tensor.
         """
         if isinstance(source, ModelPackage):
             made = source.manifest
-            if (made.name, made.version) != (name, version) or input_limit not in (None, made.input_limit):
-                raise InvalidRequest("the package has another name, version or input limit")
+            if (made.name, made.version) != (name, version) or not _declares(source, declared):
+                raise InvalidRequest("the package has another name, version or input ranges")
             return source
         network = await self._core.facts.network()
         imported = await asyncio.to_thread(_imported, source)
@@ -73,7 +84,8 @@ class Owner:
             owner=self._core.signer.address,
             party_set=network.party_set,
             parties=[PartyKeys(party.address, party.sealing_key) for party in network.parties],
-            input_limit=input_limit,
+            declared=declared,
+            keep_openings=keep_openings,
         )
 
     async def publish(
@@ -84,7 +96,8 @@ class Owner:
         *,
         public: bool,
         users: Sequence[Address],
-        input_limit: int | None = None,
+        declared: Declared | None = None,
+        keep_openings: bool = False,
     ) -> PublishedModel:
         """Bring a model version to the parties and make it the active one.
 
@@ -104,7 +117,7 @@ class Owner:
             TransactionFailed: the registry refuses a step.
             MpcInferError: a party refuses, or something cannot be reached.
         """
-        package = await self.package(source, name, version, input_limit)
+        package = await self.package(source, name, version, declared, keep_openings=keep_openings)
         model_hash, txs = package.manifest.hash, dict[str, TxResult]()
         status = await asyncio.to_thread(self._status, model_hash)
         holdings = await self._install(package)
@@ -169,6 +182,26 @@ class Owner:
         answer = await self._core.door.call("PublishModel", message, time.monotonic() + PUBLISH_TIMEOUT_S)
         holding = ModelHolding(model_hash, network.party_set, package.manifest.owner).digest(domain)
         return _checked_holdings(answer, model_hash, holding, network.members)
+
+
+def one_of(input_limit: int | None, ranges: Declared | None) -> Declared | None:
+    """What is declared, one way or the other.
+
+    Raises:
+        InvalidRequest: both are.
+    """
+    if input_limit is not None and ranges is not None:
+        raise InvalidRequest("an input limit and ranges are both given", remedy="give one of them")
+    return ranges if input_limit is None else input_limit
+
+
+def _declares(package: ModelPackage, declared: Declared | None) -> bool:
+    """Whether a package was made with these ranges."""
+    if declared is None:
+        return True
+    ranges, _ = resolved(package.graph, declared)
+    units = in_units(package.graph, ranges, package.manifest.frac_bits)
+    return tuple(units[spec.name] for spec in package.graph.inputs) == package.manifest.input_ranges
 
 
 def _checked_holdings(

@@ -17,6 +17,7 @@ from mpc_infer.client.result import InferenceResult, JobStatus
 from mpc_infer.evidence.bundle import Bundle
 from mpc_infer.evidence.receipt import Inclusion
 from mpc_infer.evidence.verify import VerifiedReceipt
+from mpc_infer.graph.input_ranges import Declared
 from mpc_infer.ids import Address, ModelHash
 from mpc_infer.model.manifest import Manifest
 from mpc_infer.model.package import ModelPackage
@@ -94,9 +95,21 @@ class Client:
         """The manifests of the models that the coordinator lists, consistent in themselves."""
         return self._thread.run(self._async.models(name))
 
-    def package(self, source: Source, name: str, version: int, *, input_limit: int | None = None) -> ModelPackage:
+    def package(
+        self,
+        source: Source,
+        name: str,
+        version: int,
+        *,
+        input_limit: int | None = None,
+        ranges: Declared | None = None,
+        keep_openings: bool = False,
+    ) -> ModelPackage:
         """A model split and sealed for the parties; see AsyncClient.package."""
-        return self._thread.run(self._async.package(source, name, version, input_limit=input_limit))
+        made = self._async.package(
+            source, name, version, input_limit=input_limit, ranges=ranges, keep_openings=keep_openings
+        )
+        return self._thread.run(made)
 
     def publish(
         self,
@@ -107,11 +120,21 @@ class Client:
         public: bool = True,
         users: Sequence[Address] = (),
         input_limit: int | None = None,
+        ranges: Declared | None = None,
+        keep_openings: bool = False,
     ) -> PublishedModel:
-        """Publish a model version and make it the active one; see Owner.publish."""
-        return self._thread.run(
-            self._async.publish(source, name, version, public=public, users=users, input_limit=input_limit)
+        """Publish a model version and make it the active one; see AsyncClient.publish."""
+        published = self._async.publish(
+            source,
+            name,
+            version,
+            public=public,
+            users=users,
+            input_limit=input_limit,
+            ranges=ranges,
+            keep_openings=keep_openings,
         )
+        return self._thread.run(published)
 
     def allow(self, model_hash: ModelHash, user: Address) -> TxResult:
         """Let an address use a version of ours."""

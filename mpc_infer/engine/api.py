@@ -80,20 +80,24 @@ class Engine(Protocol):
             UnsupportedOperator: the graph has an operator without a protocol here.
         """
 
-    def load(self, graph: Graph, weights: Shares, link: Link) -> Model:
+    def load(self, graph: Graph, weights: Shares, link: Link, frac_bits: int = FRAC_BITS) -> Model:
         """Make a model ready, inside a session of the link. Once per model and lane.
+
+        Args:
+            frac_bits: fractional bits of the weights.
 
         Raises:
             SessionAborted: as the link, and PlanMismatch when the parties load different models.
         """
 
-    def restore(self, graph: Graph, weights: Shares, parties: int, data: bytes) -> Model:
+    def restore(self, graph: Graph, weights: Shares, parties: int, data: bytes, frac_bits: int = FRAC_BITS) -> Model:
         """The model that `load` made in another process, without the other parties.
 
         Args:
             weights: this party's shares.
             parties: how many there are.
             data: what `kept` gave of the model.
+            frac_bits: fractional bits of the weights.
 
         Raises:
             ModelShareMismatch, InvalidRequest: the bytes are of another model, or damaged.

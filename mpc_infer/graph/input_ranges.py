@@ -6,11 +6,12 @@ an input inside its range is encoded between the encodings of both ends.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mpc_infer.errors import InvalidInput, ModelRefused
+from mpc_infer.errors import CorruptModel, InvalidInput, ModelRefused
 from mpc_infer.graph.ir import Graph, TensorSpec
 from mpc_infer.sharing.fixed import LIMIT
 
@@ -21,16 +22,27 @@ MAX_MARGIN_PERCENT = 10_000
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """How ranges were taken from rows: how many rows there were, and the margin in percent of what they span."""
+
+    rows: int
+    margin_percent: int
+
+
+@dataclass(frozen=True)
 class UnitRange:
     """One input's range in units of 2^-f, both ends included: of all elements alike, or of each in C order."""
 
     low: tuple[int, ...] = field(repr=False)
     high: tuple[int, ...] = field(repr=False)
 
+    @cached_property
+    def _ends(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        return np.array(self.low, dtype=np.int64), np.array(self.high, dtype=np.int64)
+
     def bounds(self, shape: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Both ends, in the shape of one row, or one that broadcasts to it."""
-        ends = (np.array(end, dtype=np.int64) for end in (self.low, self.high))
-        low, high = (end if end.size == 1 else end.reshape(shape) for end in ends)
+        low, high = (end if end.size == 1 else end.reshape(shape) for end in self._ends)
         return low, high
 
     @property
@@ -64,17 +76,45 @@ def below(limit: int, frac_bits: int) -> UnitRange:
     return UnitRange((-end,), (end,))
 
 
-Declared = int | Mapping[str, InputRange]
+Ranges = int | Mapping[str, InputRange]
 """A limit that holds for everything, strictly; or a range for each input."""
 
 
-def in_units(graph: Graph, declared: Declared, frac_bits: int) -> dict[str, UnitRange]:
+@dataclass(frozen=True)
+class CalibrationRows:
+    """Rows of every input that ranges are taken from, and the margin on both sides, in percent of what they span."""
+
+    rows: Mapping[str, ArrayLike] = field(repr=False)
+    margin_percent: int
+
+
+Declared = Ranges | CalibrationRows
+"""What an owner says of the inputs."""
+
+
+def resolved(graph: Graph, declared: Declared) -> tuple[Ranges, Calibration | None]:
+    """Ranges, and where they are from if they are from rows.
+
+    Raises:
+        InvalidInput: the calibration rows cannot be used.
+    """
+    if not isinstance(declared, CalibrationRows):
+        return declared, None
+    ranges = calibrated(graph, declared.rows, declared.margin_percent)
+    count = len(np.asarray(declared.rows[graph.inputs[0].name]))
+    return ranges, Calibration(count, declared.margin_percent)
+
+
+def in_units(graph: Graph, declared: Ranges, frac_bits: int) -> dict[str, UnitRange]:
     """Ranges of all inputs in units of 2^-frac_bits.
 
     Raises:
         ModelRefused: an input has no range, a range has no input, or a range does not fit.
+        CorruptModel: the limit is not between 1 and 2^15.
     """
     if isinstance(declared, int):
+        if not 1 <= declared <= LIMIT:
+            raise CorruptModel(f"an input limit lies between 1 and {LIMIT}, not {declared}")
         return {spec.name: below(declared, frac_bits) for spec in graph.inputs}
     names = {spec.name for spec in graph.inputs}
     if other := sorted(names ^ declared.keys()):

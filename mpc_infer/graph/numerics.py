@@ -10,7 +10,7 @@ import numpy as np
 
 from mpc_infer.errors import ModelRefused
 from mpc_infer.graph.error_bounds import error_bounds, largest
-from mpc_infer.graph.input_ranges import Declared, UnitRange, in_units
+from mpc_infer.graph.input_ranges import Calibration, Declared, Ranges, UnitRange, in_units, resolved
 from mpc_infer.graph.interval import Interval, Reals, Spectra
 from mpc_infer.graph.ir import Graph
 from mpc_infer.graph.ranges import check_ranges, widest_input_limit
@@ -31,6 +31,7 @@ class Numerics:
         ranges: the interval of every tensor, in units of 2^-f.
         errors: for every tensor the largest distance between what an engine computes and what the graph means.
         outputs: for every output the bound of its error in whole units; None where it says nothing.
+        calibration: where the inputs' ranges are from, if they are from rows.
     """
 
     frac_bits: int
@@ -38,6 +39,7 @@ class Numerics:
     ranges: Mapping[str, Interval] = field(repr=False)
     errors: Mapping[str, Interval] = field(repr=False)
     outputs: tuple[int | None, ...]
+    calibration: Calibration | None = None
 
 
 def choose(graph: Graph, weights: Mapping[str, Reals], declared: Declared | None = None) -> Numerics:
@@ -46,34 +48,40 @@ def choose(graph: Graph, weights: Mapping[str, Reals], declared: Declared | None
     Args:
         graph: a checked one.
         weights: float64 by name, finite.
-        declared: ranges of the inputs; by default the largest power of two, at most 2^15, as a limit for all of them.
+        declared: ranges of the inputs, or rows to take them from; by default the largest power of two, at most 2^15,
+            as a limit for all of them.
 
     Raises:
         ModelRefused: a value may leave the range of fixed point even with 8 fractional bits; the message names the
             node. Or the declared ranges do not fit the inputs.
+        InvalidInput: the calibration rows cannot be used.
     """
+    ranges, calibration = (None, None) if declared is None else resolved(graph, declared)
     for frac_bits in range(FRAC_BITS, LOWEST_BITS, -1):
         try:
-            return _with(graph, weights, declared, frac_bits)
+            return _with(graph, weights, ranges, frac_bits, calibration)
         except ModelRefused:
-            _check_declared(graph, declared, frac_bits)
-    return _with(graph, weights, declared, LOWEST_BITS)
+            # Ranges that do not fit the inputs fit them with no number of bits.
+            if ranges is not None:
+                in_units(graph, ranges, frac_bits)
+    return _with(graph, weights, ranges, LOWEST_BITS, calibration)
 
 
-def _check_declared(graph: Graph, declared: Declared | None, frac_bits: int) -> None:
-    # Ranges that do not fit the inputs fit them with no number of bits.
-    if declared is not None:
-        in_units(graph, declared, frac_bits)
-
-
-def _with(graph: Graph, weights: Mapping[str, Reals], declared: Declared | None, frac_bits: int) -> Numerics:
+def _with(
+    graph: Graph,
+    weights: Mapping[str, Reals],
+    declared: Ranges | None,
+    frac_bits: int,
+    calibration: Calibration | None,
+) -> Numerics:
     spectra = Spectra()
     if declared is None:
         declared = widest_input_limit(graph, weights, LIMIT, frac_bits, spectra)
     inputs = in_units(graph, declared, frac_bits)
     ranges = check_ranges(graph, weights, inputs, frac_bits, spectra)
     errors = error_bounds(graph, weights, ranges, frac_bits)
-    return Numerics(frac_bits, inputs, ranges, errors, tuple(largest(errors[spec.name]) for spec in graph.outputs))
+    bounds = tuple(largest(errors[spec.name]) for spec in graph.outputs)
+    return Numerics(frac_bits, inputs, ranges, errors, bounds, calibration)
 
 
 def reach(interval: Interval, frac_bits: int) -> float:

@@ -8,16 +8,17 @@ from typing import Any
 
 from mpc_infer.encoding import DIGEST_BYTES, address_bytes, canonical_json, digest, same_digest, to_address
 from mpc_infer.errors import CorruptModel, InvalidInput, InvalidRequest
+from mpc_infer.graph.input_ranges import Calibration, UnitRange
 from mpc_infer.graph.ir import Graph, TensorSpec
 from mpc_infer.graph.wire import check_fields, parse_canonical, read_specs
 from mpc_infer.ids import Address, ModelHash, PartySetId
-from mpc_infer.sharing.fixed import LIMIT
+from mpc_infer.model import stated
 
-SCHEMA = "mpc-infer/manifest/v1"
+SCHEMA = "mpc-infer/manifest/v2"
 MAX_MANIFEST_BYTES = 2**20
 MAX_PARTIES = 16
 MAX_VERSION = 2**53 - 1
-MAX_FRAC_BITS = 30
+MIN_FRAC_BITS, MAX_FRAC_BITS = 8, 16
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 _HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
@@ -34,8 +35,11 @@ class Manifest:
         graph_digest: 32 bytes, :attr:`mpc_infer.graph.ir.Graph.digest`.
         share_commitments: 32 bytes per party, in the party set's order. They hide the weights.
         frac_bits: fractional bits of weights, inputs and outputs.
-        input_limit: inputs lie strictly between -limit and limit; for these the owner showed, before the weights were
-            split, that no value leaves the range of fixed point (mpc_infer.graph.ranges). Clients enforce it.
+        input_ranges: of every input, in units of 2^-frac_bits. For rows inside the owner showed, before the weights
+            were split, that no value leaves the range of fixed point (mpc_infer.graph.numerics). Clients enforce them.
+        calibration: where the ranges are from, if they are from rows. That other rows are inside is not proven.
+        analysis: version of the rules by which the owner judged ranges and errors; 0: rules of its own.
+        error_bounds: for every output how many units it may be off, for any row inside; None: nothing is said.
         inputs, outputs: names and shapes; None on axis 0 is the number of rows.
     """
 
@@ -46,7 +50,10 @@ class Manifest:
     graph_digest: bytes
     share_commitments: tuple[bytes, ...]
     frac_bits: int
-    input_limit: int
+    input_ranges: tuple[UnitRange, ...]
+    calibration: Calibration | None
+    analysis: int
+    error_bounds: tuple[int | None, ...]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
@@ -62,7 +69,10 @@ class Manifest:
                 "graph_digest": self.graph_digest.hex(),
                 "share_commitments": [commitment.hex() for commitment in self.share_commitments],
                 "frac_bits": self.frac_bits,
-                "input_limit": self.input_limit,
+                "input_ranges": stated.ranges_json(self.input_ranges),
+                "calibration": stated.calibration_json(self.calibration),
+                "analysis": self.analysis,
+                "error_bounds": list(self.error_bounds),
                 "inputs": [{"name": spec.name, "shape": list(spec.shape)} for spec in self.inputs],
                 "outputs": [{"name": spec.name, "shape": list(spec.shape)} for spec in self.outputs],
             }
@@ -99,6 +109,11 @@ class Manifest:
         """How many parties hold a share."""
         return len(self.share_commitments)
 
+    @property
+    def input_limit(self) -> int:
+        """The smallest whole number so that every input lies strictly between it and its negative."""
+        return (max(given.largest for given in self.input_ranges) >> self.frac_bits) + 1
+
     def check(self) -> None:
         """Check every field's form and range.
 
@@ -110,6 +125,9 @@ class Manifest:
         for spec in (*self.inputs, *self.outputs):
             if not spec.shape or spec.shape[0] is not None:
                 raise CorruptModel(f"tensor {spec.name!r} in the manifest has no batch axis")
+        stated.check_ranges(self.input_ranges, self.inputs, self.frac_bits)
+        stated.check_bounds(self.error_bounds, len(self.outputs))
+        stated.check_origin(self.calibration, self.analysis)
 
     def check_graph(self, graph: Graph) -> None:
         """Check that a graph is the one that this manifest names.
@@ -145,22 +163,10 @@ def _check_numbers(manifest: Manifest) -> None:
         raise CorruptModel(f"a model is shared among 2 to {MAX_PARTIES} parties, not {manifest.parties}")
     if any(len(commitment) != DIGEST_BYTES for commitment in (manifest.graph_digest, *manifest.share_commitments)):
         raise CorruptModel("a digest in the manifest does not have 32 bytes")
-    if not 1 <= manifest.frac_bits <= MAX_FRAC_BITS:
-        raise CorruptModel(f"fractional bits lie between 1 and {MAX_FRAC_BITS}, not {manifest.frac_bits}")
-    check_input_limit(manifest.input_limit)
+    if not MIN_FRAC_BITS <= manifest.frac_bits <= MAX_FRAC_BITS:
+        raise CorruptModel(f"fractional bits lie between {MIN_FRAC_BITS} and {MAX_FRAC_BITS}, not {manifest.frac_bits}")
     if not manifest.inputs or not manifest.outputs:
         raise CorruptModel("the manifest lists no input or no output")
-
-
-def check_input_limit(limit: int) -> int:
-    """An input limit.
-
-    Raises:
-        CorruptModel: it is too small or too large.
-    """
-    if not 1 <= limit <= LIMIT:
-        raise CorruptModel(f"an input limit lies between 1 and {LIMIT}, not {limit}")
-    return limit
 
 
 def _read(fields: dict[str, Any]) -> dict[str, Any]:
@@ -170,7 +176,10 @@ def _read(fields: dict[str, Any]) -> dict[str, Any]:
         raise CorruptModel("the manifest's share commitments are not a short list")
     return {
         **{key: _typed(fields, key, str) for key in ("name", "owner", "party_set")},
-        **{key: _typed(fields, key, int) for key in ("version", "frac_bits", "input_limit")},
+        **{key: _typed(fields, key, int) for key in ("version", "frac_bits", "analysis")},
+        "input_ranges": stated.read_ranges(fields["input_ranges"]),
+        "calibration": stated.read_calibration(fields["calibration"]),
+        "error_bounds": stated.read_bounds(fields["error_bounds"]),
         "graph_digest": _digest(fields["graph_digest"]),
         "share_commitments": tuple(_digest(text) for text in commitments),
         "inputs": read_specs(fields["inputs"], "an input"),

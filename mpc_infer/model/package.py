@@ -1,20 +1,21 @@
 """Splitting a model's weights into sealed shares, one per party. Runs at the model owner's."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mpc_infer.errors import ModelRefused, NotFinite, OutOfRange
+from mpc_infer.graph.input_ranges import Declared
 from mpc_infer.graph.ir import Graph
+from mpc_infer.graph.numerics import ANALYSIS, choose
 from mpc_infer.graph.onnx_import import ImportedModel
-from mpc_infer.graph.ranges import check_ranges, widest_input_limit
 from mpc_infer.ids import Address, PartySetId
-from mpc_infer.model.manifest import Manifest, check_input_limit
+from mpc_infer.model.manifest import MAX_MANIFEST_BYTES, Manifest
 from mpc_infer.sharing.commitment import fresh_salt, join_opening, model_context, share_commitment
 from mpc_infer.sharing.contexts import sealed_model_context
-from mpc_infer.sharing.fixed import FRAC_BITS, LIMIT, Ring, encode
+from mpc_infer.sharing.fixed import FRAC_BITS, Ring, encode
 from mpc_infer.sharing.sealing import Sealed, SealingPublicKey, seal
 from mpc_infer.sharing.shares import split
 from mpc_infer.sharing.tensors import encode_tensors
@@ -30,11 +31,17 @@ class PartyKeys:
 
 @dataclass(frozen=True)
 class ModelPackage:
-    """What is published: the manifest, the graph, and one sealed share per party in the party set's order."""
+    """What is published: the manifest, the graph, and one sealed share per party in the party set's order.
+
+    Attributes:
+        openings: secret, and empty unless asked for: for every party what its sealed share holds (salt, then tensor
+            bytes). Together they are the weights; with them the owner can show later what was published.
+    """
 
     manifest: Manifest
     graph: Graph
     sealed_shares: tuple[Sealed, ...]
+    openings: tuple[bytes, ...] = field(default=(), repr=False)
 
 
 def package_model(
@@ -45,13 +52,14 @@ def package_model(
     owner: Address,
     party_set: PartySetId,
     parties: Sequence[PartyKeys],
-    input_limit: int | None = None,
+    declared: Declared | None = None,
+    keep_openings: bool = False,
 ) -> ModelPackage:
     """Encode, split, commit, and seal the weights.
 
-    1. Encode every weight in fixed point (16 fractional bits).
-    2. Check that for inputs below the limit no value leaves the range of fixed point. Without a limit take the largest
-       power of two, at most 2^15, for which that holds.
+    1. Choose the fractional bits, 16 or as many as hold, such that for inputs inside the declared ranges no value
+       leaves the range of fixed point. Without ranges take the largest power of two, at most 2^15, as a limit.
+    2. Encode every weight.
     3. Split each weight into uniform shares; commit to each party's shares under a fresh salt.
     4. The manifest lists the commitments; its digest is the model hash.
     5. Seal salt and shares to each party, bound to the model hash and the party.
@@ -60,11 +68,15 @@ def package_model(
 
     Raises:
         ModelRefused: a weight, or what a node may compute, does not fit the fixed-point range; the message names it.
-        CorruptModel: the name, version, owner, input limit or number of parties is not allowed.
+        CorruptModel: the name, version, owner or number of parties is not allowed.
+        InvalidInput: the calibration rows cannot be used.
     """
     graph = imported.graph
-    encoded = {weight: _encode(weight, values) for weight, values in imported.weights.items()}
-    limit = _input_limit(imported, input_limit)
+    # Weights that fit no fixed point are named as such, and not by the first node that multiplies with them.
+    for weight, values in imported.weights.items():
+        _encode(weight, values, FRAC_BITS)
+    numerics = choose(graph, imported.weights, declared)
+    encoded = {weight: _encode(weight, values, numerics.frac_bits) for weight, values in imported.weights.items()}
     shares = _split_weights(encoded, len(parties))
     salts = [fresh_salt() for _ in parties]
     contexts = [model_context(graph.digest, owner, name, version, party.address) for party in parties]
@@ -75,27 +87,33 @@ def package_model(
         party_set=party_set.hex(),
         graph_digest=graph.digest,
         share_commitments=tuple(map(share_commitment, salts, contexts, shares)),
-        frac_bits=FRAC_BITS,
-        input_limit=limit,
+        frac_bits=numerics.frac_bits,
+        input_ranges=tuple(numerics.inputs[spec.name] for spec in graph.inputs),
+        calibration=numerics.calibration,
+        analysis=ANALYSIS,
+        error_bounds=numerics.outputs,
         inputs=graph.inputs,
         outputs=graph.outputs,
     )
+    _check_size(manifest)
+    sealed = []
+    for party, salt, share in zip(parties, salts, shares, strict=True):
+        sealed.append(_seal_share(manifest, party, join_opening(salt, share)))
+    openings = tuple(map(join_opening, salts, shares)) if keep_openings else ()
+    return ModelPackage(manifest, graph, tuple(sealed), openings)
+
+
+def _check_size(manifest: Manifest) -> None:
     manifest.check()
-    openings = map(join_opening, salts, shares)
-    sealed = (_seal_share(manifest, party, opening) for party, opening in zip(parties, openings, strict=True))
-    return ModelPackage(manifest, graph, tuple(sealed))
+    if (size := len(manifest.to_bytes())) > MAX_MANIFEST_BYTES:
+        raise ModelRefused(
+            f"the manifest has {size} bytes, {MAX_MANIFEST_BYTES} are allowed",
+            remedy="declare one range for all elements of an input",
+        )
 
 
 def _seal_share(manifest: Manifest, party: PartyKeys, opening: bytes) -> Sealed:
     return seal(opening, party.sealing_key, sealed_model_context(manifest.hash, party.address))
-
-
-def _input_limit(imported: ImportedModel, wanted: int | None) -> int:
-    """The limit, with every value in range below it."""
-    if wanted is None:
-        return widest_input_limit(imported.graph, imported.weights, LIMIT, FRAC_BITS)
-    check_ranges(imported.graph, imported.weights, check_input_limit(wanted), FRAC_BITS)
-    return wanted
 
 
 def _split_weights(weights: Mapping[str, Ring], parties: int) -> list[bytes]:
@@ -106,9 +124,9 @@ def _split_weights(weights: Mapping[str, Ring], parties: int) -> list[bytes]:
     return [encode_tensors({name: pieces[party] for name, pieces in split_weights.items()}) for party in range(parties)]
 
 
-def _encode(name: str, values: NDArray[np.float64]) -> Ring:
+def _encode(name: str, values: NDArray[np.float64], frac_bits: int) -> Ring:
     try:
-        return encode(values)
+        return encode(values, frac_bits=frac_bits)
     except (NotFinite, OutOfRange) as error:
         raise ModelRefused(
             f"weight {name!r} does not fit fixed point: {error.message}", remedy="rescale the model"

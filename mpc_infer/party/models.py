@@ -4,7 +4,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from mpc_infer.encoding import same_digest
-from mpc_infer.errors import CorruptModel, ModelRefused, ModelShareMismatch, PartySetMismatch
+from mpc_infer.errors import ModelRefused, ModelShareMismatch, PartySetMismatch
 from mpc_infer.evidence.eip712 import Domain, ModelPublication
 from mpc_infer.graph import Graph
 from mpc_infer.ids import Address, ModelHash, PartySetId
@@ -14,7 +14,6 @@ from mpc_infer.party.calls import InstallCall
 from mpc_infer.party.checks import check_signature
 from mpc_infer.sharing.commitment import split_opening
 from mpc_infer.sharing.contexts import sealed_model_context
-from mpc_infer.sharing.fixed import FRAC_BITS
 from mpc_infer.sharing.sealing import SealingKeys
 from mpc_infer.store import PartyStore, StoredModel
 
@@ -124,7 +123,3 @@ class ModelShelf:
     def _check_place(self, manifest: Manifest) -> None:
         if manifest.party_set_id != self._place.party_set or manifest.parties != self._place.size:
             raise PartySetMismatch("the manifest is for another set of parties")
-        if manifest.frac_bits != FRAC_BITS:
-            raise CorruptModel(
-                f"the model has {manifest.frac_bits} fractional bits; this party computes with {FRAC_BITS}"
-            )

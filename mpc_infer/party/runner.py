@@ -263,7 +263,8 @@ class LaneRunner:
         digest, opening = await asyncio.to_thread(self._openings.read, model_hash)
         blobs = {"model": model_hash, "graph": model.graph_bytes, "weights": model.weights, "opening": opening}
         blobs["ready"] = join_ready(self._stock.on_lane(lane.number, model_hash))
-        await lane.load(model_hash, Message("load", blobs=blobs), seconds)
+        fields = {"frac_bits": model.manifest.frac_bits}
+        await lane.load(model_hash, Message("load", fields=fields, blobs=blobs), seconds)
         if not lane.has_model(model_hash, digest):
             raise ModelShareMismatch("what was kept of the opened model is not what was opened")
 

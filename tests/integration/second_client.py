@@ -133,6 +133,7 @@ class SecondClient:
         network, (model_hash, manifest) = self.network(), self.model(model)
         (spec,) = manifest["inputs"]
         words = [crypto.encode(float(value), manifest["frac_bits"]) for row in rows for value in row]
+        check_ranges(manifest["input_ranges"][0], words, len(rows))
         shape = (len(rows), *spec["shape"][1:])
         job_id, commitments, boxes = os.urandom(32), [], []
         for party, share in zip(network.parties, crypto.split(words, len(network.parties)), strict=True):
@@ -282,7 +283,7 @@ class SecondClient:
             plaintexts.append(salt + data)
         manifest = canonical(
             {
-                "schema": "mpc-infer/manifest/v1",
+                "schema": "mpc-infer/manifest/v2",
                 "name": name,
                 "version": version,
                 "owner": checksummed(self.address),
@@ -290,7 +291,10 @@ class SecondClient:
                 "graph_digest": graph_digest.hex(),
                 "share_commitments": [each.hex() for each in commitments],
                 "frac_bits": frac_bits,
-                "input_limit": 2**15,
+                "input_ranges": [{"low": [1 - 2**31], "high": [2**31 - 1]}],
+                "calibration": None,
+                "analysis": 0,
+                "error_bounds": [None],
                 "inputs": json.loads(graph)["inputs"],
                 "outputs": json.loads(graph)["outputs"],
             }
@@ -338,6 +342,16 @@ class SecondClient:
     def _check_signatures(hashed: bytes, signatures: Sequence[common_pb2.Signature], members: Sequence[bytes]) -> None:
         assert [crypto.recover(hashed, each.signature) for each in signatures] == list(members)
         assert [each.signer for each in signatures] == list(members)
+
+
+def check_ranges(given: dict[str, list[int]], words: Sequence[int], rows: int) -> None:
+    """Section 1: every encoding lies in the range of its element, the same in every row."""
+    elements = len(words) // rows
+    low, high = (each * elements if len(each) == 1 else each for each in (given["low"], given["high"]))
+    for place, word_ in enumerate(words):
+        signed = word_ - 2**64 if word_ >= 2**63 else word_
+        if not low[place % elements] <= signed <= high[place % elements]:
+            raise ValueError(f"element {place % elements} of row {place // elements} is outside of its range")
 
 
 def linear_graph(inputs: int, outputs: int) -> dict[str, Any]:

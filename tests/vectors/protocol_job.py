@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from mpc_infer.encoding import address_bytes, keccak
 from mpc_infer.evidence import BatchRoot, Domain, JobRequest, Receipt, Transcript, merkle
 from mpc_infer.evidence.eip712 import ZERO_WORD, engine_word
+from mpc_infer.graph.input_ranges import Calibration, UnitRange
 from mpc_infer.graph.ir import Graph, Node, TensorSpec
 from mpc_infer.identity.signer import Signer
 from mpc_infer.ids import Address, JobId, SessionId
@@ -91,7 +92,10 @@ def manifest() -> tuple[Manifest, dict[str, Any]]:
         graph_digest=found.digest,
         share_commitments=commitments,
         frac_bits=16,
-        input_limit=2**15,
+        input_ranges=(UnitRange((-(2**20), -(2**15)), (2**20, 2**17)),),
+        calibration=Calibration(100, 50),
+        analysis=1,
+        error_bounds=(3,),
         inputs=found.inputs,
         outputs=found.outputs,
     )

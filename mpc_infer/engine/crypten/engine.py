@@ -44,11 +44,11 @@ class CryptenEngine:
             self._plans[key] = _trace(self.name, graph, batch, parties, frac_bits)
         return self._plans[key]
 
-    def load(self, graph: Graph, weights: Shares, link: Link) -> Shares:
+    def load(self, graph: Graph, weights: Shares, link: Link, frac_bits: int = FRAC_BITS) -> Shares:
         """The shares are all that is needed."""
         return weights
 
-    def restore(self, graph: Graph, weights: Shares, parties: int, data: bytes) -> Shares:
+    def restore(self, graph: Graph, weights: Shares, parties: int, data: bytes, frac_bits: int = FRAC_BITS) -> Shares:
         """The shares are all that is needed."""
         return weights
 

@@ -60,13 +60,15 @@ class MaskedEngine:
         """The plan (see `Engine.plan`). Cached."""
         return self.program(graph, batch, parties, frac_bits).plan
 
-    def load(self, graph: Graph, weights: Shares, link: Link) -> MaskedModel:
+    def load(self, graph: Graph, weights: Shares, link: Link, frac_bits: int = FRAC_BITS) -> MaskedModel:
         """Open a model's weights under fresh masks (see `open_model`)."""
-        return open_model(self.program(graph, 1, link.size), weights, fresh_seed(), link)
+        return open_model(self.program(graph, 1, link.size, frac_bits), weights, fresh_seed(), link)
 
-    def restore(self, graph: Graph, weights: Shares, parties: int, data: bytes) -> MaskedModel:
+    def restore(
+        self, graph: Graph, weights: Shares, parties: int, data: bytes, frac_bits: int = FRAC_BITS
+    ) -> MaskedModel:
         """A model that was loaded before, without the other parties (see `restore_model`)."""
-        return restore_model(self.program(graph, 1, parties), weights, data)
+        return restore_model(self.program(graph, 1, parties, frac_bits), weights, data)
 
     def prepare(self, graph: Graph, model: Model, material: Material, rank: int) -> None:
         """Work out everything that does not depend on the input (see `Engine.prepare`)."""

@@ -9,6 +9,7 @@ from mpc_infer.errors import ModelNotFound, ModelNotOpen
 from mpc_infer.graph import Graph
 from mpc_infer.ids import ModelHash, SessionId
 from mpc_infer.party.frames import Message
+from mpc_infer.sharing.fixed import FRAC_BITS
 from mpc_infer.sharing.tensors import decode_tensors
 
 _MAX_SHARE_BYTES = 1 << 30
@@ -21,6 +22,7 @@ class LoadedModel:
     graph: Graph
     weights: Shares = field(repr=False)
     model: Model | None = field(repr=False)
+    frac_bits: int = FRAC_BITS
 
     @property
     def open(self) -> Model:
@@ -57,10 +59,10 @@ class LaneModels:
         """
         graph = Graph.from_bytes(request.blob("graph"))
         weights = decode_tensors(request.blob("weights"), max_bytes=_MAX_SHARE_BYTES)
-        opening, model = request.blob("opening"), None
+        opening, model, frac_bits = request.blob("opening"), None, request.integer("frac_bits")
         if opening or not self._opens:
-            model = self._engine.restore(graph, weights, self._parties, opening)
-        self._models[request.blob("model")] = LoadedModel(graph, weights, model)
+            model = self._engine.restore(graph, weights, self._parties, opening, frac_bits)
+        self._models[request.blob("model")] = LoadedModel(graph, weights, model, frac_bits)
         return Message("loaded", blobs={"digest": b"" if model is None else digest_of(model)})
 
     def unload(self, request: Message) -> Message:
@@ -79,8 +81,9 @@ class LaneModels:
         """
         model_hash = ModelHash(request.blob("model"))
         loaded, session_id = self.get(model_hash), SessionId(request.blob("session"))
-        model = load_model(link, self._engine, loaded.graph, loaded.weights, model_hash, session_id, deadline)
-        self._models[model_hash] = LoadedModel(loaded.graph, loaded.weights, model)
+        graph, weights, frac_bits = loaded.graph, loaded.weights, loaded.frac_bits
+        model = load_model(link, self._engine, graph, weights, model_hash, session_id, deadline, frac_bits)
+        self._models[model_hash] = LoadedModel(graph, weights, model, frac_bits)
         return Message("opened", blobs={"digest": digest_of(model), "opening": kept(model)})
 
     def get(self, model_hash: bytes) -> LoadedModel:

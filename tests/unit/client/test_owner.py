@@ -19,6 +19,7 @@ from mpc_infer.errors import (
     Unavailable,
 )
 from mpc_infer.evidence.eip712 import ModelHolding, sign
+from mpc_infer.graph.input_ranges import InputRange, UnitRange
 from mpc_infer.identity.signer import Signer
 from mpc_infer.model.manifest import Manifest
 from tests.unit.coordinator.simulated_chain import PARTY_SET
@@ -88,15 +89,37 @@ async def test_inputs_beyond_the_declared_limit_are_refused_by_the_sdk(net: Netw
     np.testing.assert_array_equal(result.outputs["y"], [[64.0, -64.5, 2.0]])
     sent = len(client.core.door.sent)
     for value in (64.0, -64.0, 1e6):
-        with pytest.raises(OutOfRange, match=r"input 'x'.* -64 and 64.*'narrow'"):
+        with pytest.raises(OutOfRange, match=r"input 'x': feature 1 of row 0 .*'narrow' takes, -63.99\d+ to 63.99\d+"):
             await client.infer("narrow", {"x": [[0.0, value, 0.0]]})
     assert len(client.core.door.sent) == sent
+
+
+async def test_every_feature_has_its_own_range(net: Network) -> None:
+    """What is refused is named by its place; its value is in no message."""
+    client, sides = net.client(), InputRange(np.array([-1.0, 0.0, 100.0]), np.array([1.0, 5000.0, 100.0]))
+    published = await client.publish(IMPORTED, "sided", 1, ranges={"x": sides})
+    assert published.manifest.input_ranges == (UnitRange((-65536, 0, 6553600), (65536, 327680000, 6553600)),)
+    result = await client.infer("sided", {"x": [[1.0, 5000.0, 100.0], [-1.0, 0.0, 100.0]]})
+    np.testing.assert_array_equal(result.outputs["y"], [[1.5, 4999.0, 102.0], [-0.5, -1.0, 102.0]])
+    sent = len(client.core.door.sent)
+    for place, value in ((0, 1.25), (0, -1.0001), (1, -0.25), (1, 31337.0), (2, 99.5)):
+        rows = [[0.0, 1.0, 100.0], [0.0, 1.0, 100.0]]
+        rows[1][place] = value
+        with pytest.raises(OutOfRange, match=f"input 'x': feature {place} of row 1 ") as caught:
+            await client.infer("sided", {"x": rows})
+        assert f"{value:g}" not in str(caught.value)
+    assert len(client.core.door.sent) == sent
+
+
+async def test_a_limit_and_ranges_are_one_too_many(net: Network) -> None:
+    with pytest.raises(InvalidRequest, match="both given"):
+        await net.client().publish(IMPORTED, "sided", 1, input_limit=4, ranges=8)
 
 
 async def test_a_package_keeps_its_input_limit(net: Network) -> None:
     client = net.client()
     package = await client._owner.package(IMPORTED, "narrow", 1, 64)
-    with pytest.raises(InvalidRequest, match="input limit"):
+    with pytest.raises(InvalidRequest, match="input ranges"):
         await client.publish(package, "narrow", 1, input_limit=65)
     assert (await client.publish(package, "narrow", 1, input_limit=64)).manifest.input_limit == 64
 

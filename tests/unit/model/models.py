@@ -4,6 +4,7 @@ import numpy as np
 
 from mpc_infer.encoding import to_address
 from mpc_infer.graph import Graph, ImportedModel, Node, TensorSpec
+from mpc_infer.graph.input_ranges import Declared
 from mpc_infer.ids import PartySetId
 from mpc_infer.model.package import ModelPackage, PartyKeys, package_model
 from mpc_infer.sharing import SealingKey
@@ -37,7 +38,12 @@ class Parties:
 
 
 def package(
-    parties: Parties, model: ImportedModel | None = None, version: int = 1, input_limit: int | None = None
+    parties: Parties,
+    model: ImportedModel | None = None,
+    version: int = 1,
+    input_limit: int | None = None,
+    declared: Declared | None = None,
+    keep_openings: bool = False,
 ) -> ModelPackage:
     return package_model(
         model or imported(),
@@ -46,5 +52,6 @@ def package(
         owner=OWNER,
         party_set=PARTY_SET,
         parties=parties.public,
-        input_limit=input_limit,
+        declared=input_limit if declared is None else declared,
+        keep_openings=keep_openings,
     )

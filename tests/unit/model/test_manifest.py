@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mpc_infer.errors import CorruptModel
 from mpc_infer.graph import TensorSpec
+from mpc_infer.graph.input_ranges import Calibration, UnitRange
 from mpc_infer.model.manifest import MAX_MANIFEST_BYTES, Manifest
 from tests.unit.model.models import GRAPH, OWNER
 
@@ -21,7 +22,10 @@ MANIFEST = Manifest(
     graph_digest=GRAPH.digest,
     share_commitments=(b"a" * 32, b"b" * 32),
     frac_bits=16,
-    input_limit=2**15,
+    input_ranges=(UnitRange((-(2**31) + 1,), (2**31 - 1,)),),
+    calibration=None,
+    analysis=1,
+    error_bounds=(None,),
     inputs=GRAPH.inputs,
     outputs=GRAPH.outputs,
 )
@@ -46,7 +50,7 @@ def test_bytes_are_canonical_and_read_back() -> None:
 
 
 def test_the_hash_is_a_vector() -> None:
-    assert MANIFEST.hash.hex() == "87f5530627cb440d5a9cbb02d264fd54a71b75d7001c9e182f23a2e0e5572dd0"
+    assert MANIFEST.hash.hex() == "93fa29100dce7c742a9efce64377b7d050b6322306c66c7bb613c0f4b12464df"
 
 
 def test_every_field_is_in_the_hash() -> None:
@@ -58,7 +62,10 @@ def test_every_field_is_in_the_hash() -> None:
         "graph_digest": b"g" * 32,
         "share_commitments": (b"b" * 32, b"a" * 32),
         "frac_bits": 15,
-        "input_limit": 2**14,
+        "input_ranges": (UnitRange((-1,), (1,)),),
+        "calibration": Calibration(100, 50),
+        "analysis": 2,
+        "error_bounds": (1,),
         "inputs": (TensorSpec("z", (None, 8)),),
         "outputs": (TensorSpec("y", (None, 5)),),
     }
@@ -74,7 +81,7 @@ def test_a_checksummed_owner_is_accepted() -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("schema", "mpc-infer/manifest/v2"),
+        ("schema", "mpc-infer/manifest/v1"),
         ("extra", 1),
         ("name", ""),
         ("name", "Digits"),
@@ -104,11 +111,34 @@ def test_a_checksummed_owner_is_accepted() -> None:
         ("share_commitments", ["01" * 32] * 17),
         ("share_commitments", "01" * 32),
         ("share_commitments", [["01"] * 32] * 2),
-        ("frac_bits", 0),
-        ("frac_bits", 31),
-        ("input_limit", 0),
-        ("input_limit", 2**15 + 1),
-        ("input_limit", 2.0),
+        ("frac_bits", 7),
+        ("frac_bits", 17),
+        ("input_ranges", []),
+        ("input_ranges", {}),
+        ("input_ranges", [{"low": [0], "high": [1]}] * 2),
+        ("input_ranges", [{"low": [0]}]),
+        ("input_ranges", [{"low": 0, "high": 1}]),
+        ("input_ranges", [{"low": [], "high": []}]),
+        ("input_ranges", [{"low": [0] * 8, "high": [1]}]),
+        ("input_ranges", [{"low": [0] * 7, "high": [1] * 7}]),
+        ("input_ranges", [{"low": [2], "high": [1]}]),
+        ("input_ranges", [{"low": [0], "high": [2**31]}]),
+        ("input_ranges", [{"low": [-(2**31)], "high": [0]}]),
+        ("input_ranges", [{"low": [0.5], "high": [1]}]),
+        ("input_ranges", [{"low": [False], "high": [True]}]),
+        ("input_ranges", [{"low": [0] * 16385, "high": [1] * 16385}]),
+        ("calibration", {}),
+        ("calibration", {"rows": 0, "margin_percent": 10}),
+        ("calibration", {"rows": 10, "margin_percent": -1}),
+        ("calibration", {"rows": 10, "margin_percent": 10_001}),
+        ("calibration", {"rows": 10, "margin_percent": 1.5}),
+        ("analysis", -1),
+        ("analysis", None),
+        ("error_bounds", []),
+        ("error_bounds", [1, 2]),
+        ("error_bounds", [-1]),
+        ("error_bounds", [1.5]),
+        ("error_bounds", [2**53]),
         ("inputs", []),
         ("outputs", []),
         ("inputs", [{"name": "x", "shape": [8]}]),

@@ -7,6 +7,7 @@ import pytest
 
 from mpc_infer.errors import CorruptModel, ModelRefused, ModelShareMismatch, SealingFailed
 from mpc_infer.graph import ImportedModel
+from mpc_infer.graph.input_ranges import Calibration, CalibrationRows
 from mpc_infer.model.manifest import Manifest
 from mpc_infer.model.package import ModelPackage
 from mpc_infer.model.shares import open_model_share
@@ -147,9 +148,38 @@ def test_the_input_limit_is_the_owners_or_the_widest_that_fits() -> None:
     assert package(Parties(2), wide(300.0)).manifest.input_limit == 16
 
 
+def test_where_16_fractional_bits_are_too_many_the_most_that_hold_are_taken() -> None:
+    parties = Parties(2)
+    made = package(parties, wide(300.0), input_limit=100)
+    # What is compared stays below 2^32 units: 8 * 100 * 300 needs 18 bits before the point.
+    assert (made.manifest.frac_bits, made.manifest.input_limit) == (14, 100)
+    shares = [open_share(parties, made, index)["w"] for index in range(2)]
+    assert (decode(combine(shares), frac_bits=14) == 300.0).all()
+
+
 def test_a_model_that_may_leave_the_range_is_refused_with_the_node() -> None:
     with pytest.raises(ModelRefused, match="'relu'"):
-        package(Parties(2), wide(300.0), input_limit=32)
+        package(Parties(2), wide(300.0), input_limit=2**13)
+
+
+def test_openings_are_kept_only_where_that_is_asked() -> None:
+    parties = Parties(2)
+    assert package(parties).openings == ()
+    made = package(parties, keep_openings=True)
+    assert made.openings == tuple(unseal(parties, made, index) for index in range(2))
+    assert made.openings[0].hex() not in repr(made)
+
+
+def test_calibration_is_in_the_manifest() -> None:
+    rows = np.random.default_rng(1).normal(size=(50, 8))
+    manifest = package(Parties(2), declared=CalibrationRows({"x": rows}, 50)).manifest
+    assert manifest.calibration == Calibration(50, 50)
+    (given,) = manifest.input_ranges
+    span = rows.max(axis=0) - rows.min(axis=0)
+    np.testing.assert_allclose(np.array(given.low) / 2**16, rows.min(axis=0) - span / 2, atol=2**-16)
+    np.testing.assert_allclose(np.array(given.high) / 2**16, rows.max(axis=0) + span / 2, atol=2**-16)
+    assert manifest.error_bounds[0] is not None
+    assert Manifest.from_bytes(manifest.to_bytes()) == manifest
 
 
 @pytest.mark.parametrize("limit", [0, -1, 2**15 + 1])
