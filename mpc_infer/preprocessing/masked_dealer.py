@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpc_infer.preprocessing import masked_kernels as kernels
-from mpc_infer.preprocessing.masked_functions import FUNCTIONS, segment_cubics
+from mpc_infer.preprocessing.masked_functions import scale_bits, segment_cubics
 from mpc_infer.preprocessing.masked_layout import fat_tables, lean_tables
 from mpc_infer.preprocessing.masked_products import multiply_add, multiply_add_batch, multiply_add_groups
 from mpc_infer.preprocessing.masked_requests import FAT, SPLINE_TERMS, MaskedRequest, lane_bits, may_wrap
@@ -276,7 +276,7 @@ def _spline(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple
     parts = draws.others(sum_words)
     cubics = segment_cubics(function, frac_bits, place, index, low)
     tables = parts[0].reshape(request.size, 1 << index, SPLINE_TERMS)
-    scale = float(1 << FUNCTIONS[function].scale_bits)
+    scale = float(1 << scale_bits(function, frac_bits))
     kernels.spline_left(inputs[0].reshape(-1), ring_word(bits), ring_word(place), cubics, scale, tables)
     return None, parts
 

@@ -64,6 +64,15 @@ FUNCTIONS = (
 """By number, as a spline's last parameter names them."""
 
 
+MAX_DROPPED = 32
+"""Fractional bits of a value that a selection or truncation can drop."""
+
+
+def scale_bits(function: int, frac_bits: int) -> int:
+    """Fractional bits of a function's shared value where its argument has so many."""
+    return min(FUNCTIONS[function].scale_bits, frac_bits + MAX_DROPPED)
+
+
 @lru_cache(maxsize=64)
 def segment_cubics(function: int, frac_bits: int, place: int, index: int, low: int) -> Floats:
     """Cubics of all segments: (2^index, 4) coefficients, in a variable that is 0 to 1 on the segment, -1 to 0 before.

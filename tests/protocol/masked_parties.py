@@ -73,7 +73,7 @@ class Run:
     material_bytes: list[int] = field(default_factory=list)
 
     def errors(self) -> dict[str, np.ndarray]:
-        """Differences to the oracle in units of 2^-16."""
+        """Differences to the oracle in units of 2^-f."""
         return {name: (self.ring[name] - value).view(np.int64) for name, value in self.expected.items()}
 
     def worst(self) -> int:
@@ -111,17 +111,18 @@ def evaluate(
     *,
     lean_from: int = 2048,
     device: str = "cpu",
+    frac_bits: int = 16,
 ) -> Run:
     """Run a graph from reals to reals, against the oracle, and check that declared costs are the measured ones."""
     graph.check()
     batch = next(iter(inputs.values())).shape[0]
-    encoded = {name: encode(value) for name, value in weights.items()}
-    encoded_inputs = {name: encode(value) for name, value in inputs.items()}
+    encoded = {name: encode(value, frac_bits=frac_bits) for name, value in weights.items()}
+    encoded_inputs = {name: encode(value, frac_bits=frac_bits) for name, value in inputs.items()}
     shares = {name: split(value, parties) for name, value in encoded.items()}
     input_shares = {name: split(value, parties) for name, value in encoded_inputs.items()}
     engine = MaskedEngine(lean_from=lean_from, device=device)
-    plan = Plan.from_bytes(engine.plan(graph, batch, parties).to_bytes())
-    program = engine.program(graph, batch, parties)
+    plan = Plan.from_bytes(engine.plan(graph, batch, parties, frac_bits).to_bytes())
+    program = engine.program(graph, batch, parties, frac_bits)
     seeds, answer = deal(plan, parties)
     table, loading = Table(parties), Table(parties)
     links = [RecordingLink(table, rank, program) for rank in range(parties)]
@@ -129,7 +130,7 @@ def evaluate(
     def party(rank: int) -> tuple[Outcome, int]:
         try:
             own = {name: parts[rank] for name, parts in shares.items()}
-            model = open_with(engine, graph, own, seeds[rank][32:], ThreadLink(loading, rank))
+            model = open_with(engine, graph, own, seeds[rank][32:], ThreadLink(loading, rank), frac_bits)
             given = read_corrections([answer], plan) if rank == parties - 1 else None
             material = expand(seeds[rank], plan, rank, bytes(16), given)
             held = sum(part.nbytes for _, parts in material._parts for part in parts)
@@ -147,17 +148,19 @@ def evaluate(
         results = list(pool.map(party, range(parties)))
     outcomes = [outcome for outcome, _ in results]
     ring = {name: combine([item.outputs[name] for item in outcomes]) for name in outcomes[0].outputs}
-    expected = run_plain(graph, encoded, encoded_inputs)
+    expected = run_plain(graph, encoded, encoded_inputs, frac_bits)
     run = Run(plan, outcomes, ring, expected, links[0].openings, [held for _, held in results])
     check_costs(run, answer)
     return run
 
 
-def open_with(engine: MaskedEngine, graph: Graph, weights: dict[str, Any], seed: bytes, link: Any) -> Any:
+def open_with(
+    engine: MaskedEngine, graph: Graph, weights: dict[str, Any], seed: bytes, link: Any, frac_bits: int = 16
+) -> Any:
     """Open a model under a given seed."""
     from mpc_infer.engine.masked.model import open_model
 
-    return open_model(engine.program(graph, 1, link.size), weights, seed, link)
+    return open_model(engine.program(graph, 1, link.size, frac_bits), weights, seed, link)
 
 
 def check_costs(run: Run, answer: bytes) -> None:

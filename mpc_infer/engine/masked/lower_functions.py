@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mpc_infer.engine.masked.builder import Builder, Tensor
 from mpc_infer.engine.masked.lower_pool import MAX_IGNORED
 from mpc_infer.graph.ir import Node
-from mpc_infer.preprocessing.masked_functions import FUNCTIONS
+from mpc_infer.preprocessing.masked_functions import FUNCTIONS, scale_bits
 
 if TYPE_CHECKING:
     from mpc_infer.engine.masked.compiler import Lowering
@@ -102,7 +102,7 @@ def spline(
     f, function = builder.frac_bits, NUMBERS[name]
     params = (bits, f, f + domain.width, domain.index_bits, round(domain.low * (1 << f)), function)
     share = builder.add("spline", (number,), builder.shape(number), params)
-    extra = FUNCTIONS[function].scale_bits - f
+    extra = scale_bits(function, f) - f
     return builder.open(share, 0 if exact else extra), extra
 
 
