@@ -13,6 +13,7 @@ from mpc_infer.engine.plain_functions import FUNCTIONS
 from mpc_infer.engine.plain_range import Signed as _Signed
 from mpc_infer.engine.plain_range import check_range, largest, product
 from mpc_infer.engine.plain_spatial import SPATIAL
+from mpc_infer.engine.plain_trees import tree_ensemble
 from mpc_infer.errors import WrongShape
 from mpc_infer.graph.ir import Graph, Node, infer_shapes
 from mpc_infer.sharing.fixed import FRAC_BITS, Ring
@@ -96,6 +97,7 @@ _OPERATORS: Mapping[str, Callable[[Node, Sequence[_Signed], int], _Signed]] = {
     "Sub": _sub,
     **SPATIAL,
     **FUNCTIONS,
+    "TreeEnsemble": tree_ensemble,
     "Flatten": _flatten,
     "Reshape": _reshape,
 }

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from mpc_infer.graph.forest import SMALL_BITS
 from mpc_infer.graph.functions import CONSTANT_BITS
 from mpc_infer.graph.ir import Graph, Node
 from mpc_infer.graph.windows import grouped, numbers, windows
@@ -74,6 +75,14 @@ def _slice(node: Node, x: Sequence[Reals]) -> Reals:
     return x[0][(slice(None),) * axis + (slice(start, stop, step),)]
 
 
+def _tree_ensemble(node: Node, x: Sequence[Reals]) -> Reals:
+    data, features, thresholds, paths, misses, leaves = x
+    bits = (data @ features * 2.0**SMALL_BITS + thresholds >= 0).astype(np.float64)
+    trees, _, decisions = paths.shape
+    wrong = paths @ bits.reshape(len(data), trees, decisions).transpose(1, 2, 0) + misses[:, :, None]
+    return np.asarray((wrong == 0).transpose(2, 0, 1).reshape(len(data), -1) @ leaves)
+
+
 OPERATORS: Mapping[str, Operator] = {
     "Linear": _linear,
     "MatMul": lambda node, x: x[0] @ x[1],
@@ -103,6 +112,7 @@ OPERATORS: Mapping[str, Operator] = {
     "Softmax": _softmax,
     "LayerNorm": _layer_norm,
     "ArgMax": lambda node, x: x[0].argmax(axis=-1).astype(np.float64),
+    "TreeEnsemble": _tree_ensemble,
     "Transpose": lambda node, x: x[0].transpose(numbers(node, "perm")),
     "Slice": _slice,
     "Concat": lambda node, x: np.concatenate(x, axis=numbers(node, "axis")[0]),

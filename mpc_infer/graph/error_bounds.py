@@ -19,6 +19,7 @@ from mpc_infer.graph.error_linear import LINEAR
 from mpc_infer.graph.error_step import Rule, Step, around_zero, moved
 from mpc_infer.graph.interval import Interval, Reals
 from mpc_infer.graph.ir import Graph
+from mpc_infer.graph.range_trees import tree_ensemble_error
 from mpc_infer.graph.range_views import VIEWS
 
 INFORMATIVE_BITS = 46
@@ -65,5 +66,10 @@ def largest(error: Interval) -> int | None:
     return int(units) if units < 2.0**INFORMATIVE_BITS else None
 
 
-RULES: Mapping[str, Rule] = {**LINEAR, **FUNCTIONS, **{op: moved(rule) for op, rule in VIEWS.items()}}
+RULES: Mapping[str, Rule] = {
+    **LINEAR,
+    **FUNCTIONS,
+    **{op: moved(rule) for op, rule in VIEWS.items()},
+    "TreeEnsemble": tree_ensemble_error,
+}
 """Operator: the bound of its result. Every operator has one."""

@@ -30,6 +30,7 @@ class Op(StrEnum):
     ``Rsqrt`` of x.
     ``LeakyRelu``, ``Clip``, ``Softmax``, ``LayerNorm``, ``ArgMax``, ``Transpose``, ``Slice``, ``Concat``:
     :mod:`mpc_infer.graph.functions`.
+    ``TreeEnsemble``: :mod:`mpc_infer.graph.forest`.
     ``Flatten(x)``: attribute ``axis`` = 1: (batch, everything else).
     ``Reshape(x)``: attribute ``shape`` = (-1, sizes...), where -1 stands for the batch.
     """
@@ -61,6 +62,7 @@ class Op(StrEnum):
     SOFTMAX = "Softmax"
     LAYER_NORM = "LayerNorm"
     ARG_MAX = "ArgMax"
+    TREE_ENSEMBLE = "TreeEnsemble"
     TRANSPOSE = "Transpose"
     SLICE = "Slice"
     CONCAT = "Concat"

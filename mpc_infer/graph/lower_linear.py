@@ -62,6 +62,8 @@ def binary(low: Lowering, op: Op, left: Operand, right: Operand) -> Value:
     values = [operand for operand in (left, right) if isinstance(operand, Value)]
     if not values:
         raise ShapeError("it works on weights only; fold it before exporting")
+    if op == Op.MUL and isinstance(left, Value) and isinstance(right, Constant) and _is_one(right):
+        return left
     operands = [_short(operand) for operand in (left, right)]
     sizes = [each.shape if isinstance(each, Value) else each.array.shape for each in (left, right)]
     shape = broadcast(*sizes)
@@ -75,6 +77,11 @@ def binary(low: Lowering, op: Op, left: Operand, right: Operand) -> Value:
         for operand in operands
     ]
     return low.settle(low.emit(op, (names[0], names[1])), shape, joined_rows(*_padded(values, len(shape))))
+
+
+def _is_one(constant: Constant) -> bool:
+    """lightgbm's exporter multiplies probabilities by 1."""
+    return constant.array.size == 1 and bool(constant.array.reshape(-1)[0] == 1.0)
 
 
 def _padded(values: list[Value], rank: int) -> list[Value]:

@@ -23,7 +23,7 @@ Rule = Callable[[Lowering, RawNode], Value | None]
 ML = "ai.onnx.ml."
 EXTRACTOR = f"{ML}ArrayFeatureExtractor"
 """Picks scores; of a constant list of classes, a label."""
-SCORES = frozenset({f"{ML}LinearClassifier"})
+SCORES = frozenset({f"{ML}LinearClassifier", f"{ML}TreeEnsembleClassifier"})
 """Operators whose first result is a label, and whose second one is the scores."""
 NAMING = frozenset({f"{ML}ZipMap", f"{ML}Normalizer", "Cast", "Identity", "Reshape"})
 """Operators that may stand between scores, or labels, and an output."""

@@ -22,7 +22,7 @@ from mpc_infer.graph.simplify import simplify
 
 Array = NDArray[np.generic]
 Sizes = tuple[int, ...]
-SEVERAL_OUTPUTS = frozenset({"Split", "ai.onnx.ml.LinearClassifier"})
+SEVERAL_OUTPUTS = frozenset({"Split", "ai.onnx.ml.LinearClassifier", "ai.onnx.ml.TreeEnsembleClassifier"})
 MISFITS = (ValueError, TypeError, IndexError, KeyError, ZeroDivisionError, OverflowError)
 """What numpy and Python raise at shapes and attributes that do not fit: a file comes from outside."""
 MAX_FOLDED = 2**26

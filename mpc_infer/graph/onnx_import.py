@@ -31,6 +31,8 @@ INTEGERS = INTEGER_TYPES
 """ONNX's numbers of integer types and of truth values."""
 MIN_OPSET = 9
 """Before opset 9 Add, Gemm and Flatten had other rules."""
+UNCHANGED = frozenset({"Identity"})
+"""With these, and operators of other domains, a file may say any version of ONNX's operators, or none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,9 @@ def _parse(data: bytes) -> Any:
 
 def _check_opset(model: Any) -> None:
     versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
+    used = {_operator(node) for node in model.graph.node}
+    if all("." in operator or operator in UNCHANGED for operator in used):
+        return
     if len(set(versions)) != 1:
         raise CorruptModel("the model does not say which version of ONNX's operators it uses")
     if versions[0] < MIN_OPSET:
@@ -211,7 +216,9 @@ def _read(model: Any, nodes: Iterable[tuple[str, Any]]) -> RawModel:
         outputs=tuple(_outputs(graph)),
         constants={name: _array(initializers[name], name) for name in sorted(used)},
         nodes=raw_nodes,
-        opset=next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")),
+        opset=max(
+            (entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=MIN_OPSET
+        ),
     )
 
 
@@ -230,6 +237,8 @@ def _attribute(node_name: str, attribute: Any) -> AttributeValue:
         return tuple(attribute.ints) if attribute.type == kinds.INTS else tuple(attribute.floats)
     if attribute.type in (kinds.INT, kinds.FLOAT):
         return int(attribute.i) if attribute.type == kinds.INT else float(attribute.f)
+    if attribute.type == kinds.STRINGS:
+        return tuple(bytes(item).decode("utf-8", errors="replace") for item in attribute.strings)
     if attribute.type == kinds.STRING:
         return bytes(attribute.s).decode("utf-8", errors="replace")
     return None

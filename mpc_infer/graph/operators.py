@@ -12,6 +12,7 @@ from mpc_infer.graph.lower_norm import NORMS
 from mpc_infer.graph.lower_pads import PADS
 from mpc_infer.graph.lower_reduce import REDUCTIONS
 from mpc_infer.graph.lower_spatial import SPATIAL
+from mpc_infer.graph.lower_trees import TREES
 from mpc_infer.graph.lower_views import VIEWS
 from mpc_infer.graph.lowering import Lowering, Value
 from mpc_infer.graph.raw import RawNode
@@ -28,5 +29,6 @@ OPERATORS: Mapping[str, Callable[[Lowering, RawNode], Value | None]] = {
     **VIEWS,
     **PADS,
     **LEARNED,
+    **TREES,
 }
 """By name; those of another domain than ai.onnx with their domain before it."""

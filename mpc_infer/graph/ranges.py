@@ -15,6 +15,7 @@ from mpc_infer.graph.interval import VALUE_BITS, Interval, Reals, Spectra, betwe
 from mpc_infer.graph.ir import Graph, Node, TensorSpec
 from mpc_infer.graph.range_functions import FUNCTIONS
 from mpc_infer.graph.range_linear import LINEAR
+from mpc_infer.graph.range_trees import tree_ensemble
 from mpc_infer.graph.range_views import VIEWS
 
 __all__ = ["VALUE_BITS", "Interval", "check_ranges", "widest_input_limit"]
@@ -81,5 +82,5 @@ def widest_input_limit(
     return 1
 
 
-RULES: Mapping[str, Rule] = {**LINEAR, **FUNCTIONS, **VIEWS}
+RULES: Mapping[str, Rule] = {**LINEAR, **FUNCTIONS, **VIEWS, "TreeEnsemble": tree_ensemble}
 """Operator: the interval of its result."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from mpc_infer.errors import CorruptModel
 
-AttributeValue = int | float | str | tuple[int, ...] | tuple[float, ...] | NDArray[np.generic] | None
+AttributeValue = int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...] | NDArray[np.generic] | None
 """None: of a kind that no operator here knows."""
 
 
@@ -94,6 +94,35 @@ def floats(node: RawNode, key: str) -> NDArray[np.float64]:
         CorruptModel: it is of another kind.
     """
     value = node.attributes.get(key, ())
-    if not isinstance(value, tuple):
+    if not isinstance(value, tuple) or any(isinstance(item, str) for item in value):
         raise CorruptModel(f"attribute {key!r} of node {node.name!r} is not a list of numbers")
     return np.asarray(value, dtype=np.float64)
+
+
+def numbers(node: RawNode, key: str) -> NDArray[np.float64]:
+    """An attribute, or the tensor ``key_as_tensor`` in its place; empty where the node has neither.
+
+    Raises:
+        CorruptModel: it is of another kind.
+    """
+    for name in (key, f"{key}_as_tensor"):
+        value = node.attributes.get(name)
+        if isinstance(value, np.ndarray) and value.ndim == 1:
+            return value.astype(np.float64)
+        if name in node.attributes and not isinstance(value, tuple):
+            raise CorruptModel(f"attribute {name!r} of node {node.name!r} is not a list of numbers")
+        if value:
+            return floats(node, name)
+    return np.zeros(0)
+
+
+def texts(node: RawNode, key: str) -> tuple[str, ...]:
+    """An attribute, empty where the node does not have it.
+
+    Raises:
+        CorruptModel: it is of another kind.
+    """
+    value = node.attributes.get(key, ())
+    if not isinstance(value, tuple) or not all(isinstance(item, str) for item in value):
+        raise CorruptModel(f"attribute {key!r} of node {node.name!r} is not a list of texts")
+    return tuple(str(item) for item in value)

@@ -12,6 +12,9 @@ MAX_TRUNCATION = 32
 """Fractional bits that a truncation removes, at most: the bit that a wrap adds is kept in 32 bits."""
 
 
+MAX_MATCHED = 8
+"""Bits of a number that a table compares with zero."""
+
 MAX_WINDOW = 1 << 20
 """The most that a window's kernel, stride, dilation and pads may say: their products stay far below 2^63."""
 
@@ -260,6 +263,13 @@ def _bit(request: MaskedRequest, shapes: list[Shape]) -> Shape:
     return shapes[0]
 
 
+def _match(request: MaskedRequest, shapes: list[Shape]) -> Shape:
+    low, bits = request.params
+    if not 0 <= low <= MAX_TRUNCATION or not 1 <= bits <= MAX_MATCHED:
+        raise _Wrong(f"it ignores 0 to {MAX_TRUNCATION} bits, and reads 1 to {MAX_MATCHED}")
+    return shapes[0]
+
+
 SHAPES: Mapping[str, Callable[[MaskedRequest, list[Shape]], Shape]] = {
     "weight": _declared,
     "local": _declared,
@@ -277,6 +287,7 @@ SHAPES: Mapping[str, Callable[[MaskedRequest, list[Shape]], Shape]] = {
     "select": _select,
     "spline": _spline,
     "bit": _bit,
+    "match": _match,
     "sum": _sum,
     "scale": _same,
     "shift": _shift,

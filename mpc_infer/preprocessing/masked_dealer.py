@@ -293,6 +293,13 @@ def _bit(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple[Va
     return None, [np.subtract(target, parts[0], out=parts[0])]
 
 
+def _match(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple[Value, list[Words]]:
+    low, bits = request.params
+    parts = draws.others(sum_words)
+    kernels.match_left(inputs[0].reshape(-1), ring_word(low), parts[0].reshape(request.size, 1 << bits))
+    return None, parts
+
+
 STEPS: Mapping[str, Step] = {
     "local": _local,
     "open": _open,
@@ -309,5 +316,6 @@ STEPS: Mapping[str, Step] = {
     "select": _select,
     "spline": _spline,
     "bit": _bit,
+    "match": _match,
 }
 """What the dealer does for each operation that is not a linear map or a weight."""

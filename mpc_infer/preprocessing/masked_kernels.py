@@ -156,6 +156,16 @@ def shifted_left(mask: Words, bits: np.uint64, words: Words, small: Lanes) -> No
         small[i] = (mask[i] >> np.uint64(63)) - small[i]
 
 
+@kernel("u8[::1], u8, u8[:, ::1]")
+def match_left(mask: Words, low: np.uint64, tables: Words) -> None:
+    """1 where the public number is the mask, by subtraction: (n, numbers), a power of two of them."""
+    last = np.uint64(tables.shape[1] - 1)
+    for i in range(mask.size):
+        place = (mask[i] >> low) & last
+        for v in range(tables.shape[1]):
+            tables[i, v] = np.uint64(np.uint64(v) == place) - tables[i, v]
+
+
 @kernel("u8[::1], u8, u8, Array(f8, 2, 'C', readonly=True), f8, u8[:, :, ::1]")
 def spline_left(
     mask: Words, bits: np.uint64, place: np.uint64, coefficients: Floats, scale: float, tables: Words

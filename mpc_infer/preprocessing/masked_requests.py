@@ -190,6 +190,10 @@ def _bit_corrected(request: MaskedRequest) -> tuple[Shape, ...]:
     return ((request.size * (FAT_TERMS - 1 if request.params[1] == FAT else 1),),)
 
 
+def _match_corrected(request: MaskedRequest) -> tuple[Shape, ...]:
+    return ((request.size << request.params[1],),)
+
+
 FAT_TABLE_WORDS = 28
 """Seven truth tables of 256 bits for each element: u of four digits, e of the three upper ones."""
 
@@ -238,6 +242,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "spline": Operation(Kind.SHARE, (Kind.MASKED,), 6, no_parts, _spline_corrected),
     # 2^scale where the value is not negative, else 0. params: scale, layout.
     "bit": Operation(Kind.SHARE, (Kind.PATTERN,), 2, no_parts, _bit_corrected),
+    # 1 where the value is 0, else 0. params: low bits to ignore, which are 0; bits that are read.
+    "match": Operation(Kind.SHARE, (Kind.MASKED,), 2, no_parts, _match_corrected),
     # Linear maps. The first parameter says whether on shares (1) or on masked values (0).
     "sum": Operation(None, None, None),
     "scale": Operation(None, None, 2),

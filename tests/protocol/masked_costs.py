@@ -10,6 +10,7 @@ from mpc_infer.engine.frames import HEADER_BYTES
 from mpc_infer.engine.masked import MaskedEngine
 from mpc_infer.graph import Graph
 from mpc_infer.graph.functions import constant
+from tests.protocol.forests import graph_of_forest, random_forest
 from tests.protocol.masked_parties import evaluate
 from tests.protocol.test_masked_operators import FAT, LEAN, single, window
 
@@ -43,6 +44,8 @@ def operators() -> Iterator[tuple[str, Graph, Weights]]:
     yield "MaxPool 2×2", single("MaxPool", {"x": (1, 16, 16)}, attributes=pool), {}
     yield "AveragePool 2×2", single("AveragePool", {"x": (1, 16, 16)}, attributes=pool), {}
     yield "ArgMax of 64", single("ArgMax", one), {}
+    trees, weights = graph_of_forest(random_forest(4, 4, 8, full=True), 8)
+    yield "TreeEnsemble of 4 trees with 16 leaves", trees, weights
     for op in ("Sigmoid", "Tanh", "Erf", "Gelu", "Silu", "Softplus", "Exp", "Reciprocal", "Rsqrt"):
         yield op, single(op, one), {}
     yield "Softmax of 64", single("Softmax", one), {}

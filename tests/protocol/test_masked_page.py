@@ -12,7 +12,19 @@ from tests.protocol.masked_curves import CURVES, errors, rows
 from tests.protocol.test_masked_operators import FAT, LEAN, UNIT
 
 PAGE = (Path(__file__).parents[2] / "docs" / "engine.md").read_text("utf-8")
-EXACT = {"Add", "Sub", "Relu", "Abs", "Step", "Clip", "Max", "Min", "MaxPool 2×2", "ArgMax of 64"}
+EXACT = {
+    "Add",
+    "Sub",
+    "Relu",
+    "Abs",
+    "Step",
+    "Clip",
+    "Max",
+    "Min",
+    "MaxPool 2×2",
+    "ArgMax of 64",
+    "TreeEnsemble of 4 trees with 16 leaves",
+}
 ONE_TRUNCATION = {"Linear", "Conv", "MatMul", "Mul", "Mul by a weight", "LeakyRelu", "AveragePool 2×2"}
 BOUNDS = dict(re.findall(r"^\| `(\w+)` \|(?: [^|]+ \|){4} ([\d.]+) \|$", PAGE, re.MULTILINE))
 OPERATORS = [pytest.param(*each, id=each[0]) for each in operators()]

@@ -9,6 +9,7 @@ from mpc_infer.engine.masked.lower_linear import LINEAR
 from mpc_infer.engine.masked.lower_norm import NORMS
 from mpc_infer.engine.masked.lower_pool import POOLS
 from mpc_infer.engine.masked.lower_steps import STEPS
+from mpc_infer.engine.masked.lower_trees import TREES
 from mpc_infer.engine.masked.program import Program, Role, Slot, make_plan
 from mpc_infer.errors import UnsupportedOperator
 from mpc_infer.graph import Graph, infer_shapes
@@ -114,5 +115,5 @@ def pools_first(graph: Graph) -> tuple[list[Node], dict[str, str]]:
     return nodes, moved
 
 
-LOWERINGS: Mapping[str, Lower] = {**LINEAR, **POOLS, **STEPS, **SPLINES, **NORMS}
+LOWERINGS: Mapping[str, Lower] = {**LINEAR, **POOLS, **STEPS, **SPLINES, **NORMS, **TREES}
 """Operator: how it is lowered."""

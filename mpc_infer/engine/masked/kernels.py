@@ -275,3 +275,11 @@ def spline(delta: Words, bits: np.uint64, place: np.uint64, low: np.uint64, tabl
         second = (first * first) >> fourteen
         third = (second * first) >> fourteen
         out[i] += row[0] + row[1] * first + row[2] * second + row[3] * third
+
+
+@kernel("u8[::1], u8, u8[:, ::1], u8[::1]")
+def match(delta: Words, low: np.uint64, tables: Words, out: Words) -> None:
+    """Add [value = 0]: the entry of each table, (n, numbers), at the public number."""
+    last = np.uint64(tables.shape[1] - 1)
+    for i in range(delta.size):
+        out[i] += tables[i, (delta[i] >> low) & last]

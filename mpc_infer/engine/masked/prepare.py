@@ -238,6 +238,12 @@ def _spline(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequ
     return Shared(None, [add])
 
 
+def _match(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequence[Any], parts: Parts) -> State:
+    value: Masked = inputs[0]
+    low, tables = ring_word(request.params[0]), parts[0].reshape(request.size, 1 << request.params[1])
+    return Shared(None, [lambda target: kernels.match(value.delta.reshape(-1), low, tables, target.reshape(-1))])
+
+
 STEPS: Mapping[str, Step] = {
     "weight": _weight,
     "local": _local,
@@ -249,6 +255,7 @@ STEPS: Mapping[str, Step] = {
     "select": _select,
     "spline": _spline,
     "bit": _bit,
+    "match": _match,
     **LINEAR,
 }
 """How each operation that is not a linear map is prepared."""

@@ -85,6 +85,8 @@ def _reads(request: MaskedRequest, read: MaskedRequest, need: int) -> int:
         return request.params[0] + LOW_BITS + 1
     if request.op == "select" and may_wrap(request):
         return request.params[2]
+    if request.op == "match":
+        return sum(request.params)
     if request.op == "spline":
         bits, _, place, index, _, _ = request.params
         return bits + place + index

@@ -20,7 +20,7 @@ from mpc_infer.graph.numerics import choose
 from mpc_infer.graph.ranges import check_ranges
 from mpc_infer.graph.shapes import RULES as SHAPES
 from mpc_infer.sharing import encode
-from tests.unit.graph.test_ranges_of_operators import GRAPHS
+from tests.unit.graph.test_ranges_of_operators import GRAPHS, some_weights
 
 PAGE = (Path(__file__).parents[3] / "docs" / "engine.md").read_text("utf-8")
 
@@ -66,8 +66,7 @@ def test_no_result_is_further_off_than_its_bound(
     name: str, frac_bits: int, seed: int, limit: float, scale: float, corner: bool
 ) -> None:
     graph, random = GRAPHS[name], np.random.default_rng(seed)
-    weights = {spec.name: random.normal(size=spec.shape) * scale for spec in graph.weights}
-    weights |= {"one": np.ones(1)} if "one" in weights else {}
+    weights = some_weights(graph, random, scale)
     declared = sides(graph, random, limit)
     try:
         ranges = check_ranges(graph, weights, in_units(graph, declared, frac_bits), frac_bits)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from mpc_infer.engine.plain import run_plain
 from mpc_infer.errors import ModelRefused
@@ -15,6 +16,7 @@ from mpc_infer.graph.ir import infer_specs
 from mpc_infer.graph.ranges import RULES, check_ranges
 from mpc_infer.graph.shapes import RULES as SHAPES
 from mpc_infer.sharing import encode
+from tests.protocol.forests import graph_of_forest, random_forest
 
 BITS, UNIT = 16, 2.0**-16
 WINDOW = {"strides": (2, 1), "pads": (1, 0, 0, 1), "dilations": (1, 1)}
@@ -33,6 +35,11 @@ SINGLE: dict[str, tuple[tuple[int, ...], dict[str, tuple[int, ...]], dict[str, A
     "Softmax": ((3, 4), {}, {}),
     "LayerNorm": ((3, 4), {"g": (4,), "b": (4,)}, {"epsilon": constant(1e-3)}),
     "ArgMax": ((3, 4), {}, {}),
+    "TreeEnsemble": (
+        (4,),
+        {"features": (4, 9), "thresholds": (9,), "paths": (3, 4, 3), "misses": (3, 4), "leaves": (12, 2)},
+        {"depth": 2},
+    ),
     "Transpose": ((3, 4), {}, {"perm": (0, 2, 1)}),
     "Slice": ((3, 4), {}, {"axis": 2, "start": 0, "stop": 3, "step": 2}),
     "Flatten": ((3, 4), {}, {"axis": 1}),
@@ -93,6 +100,15 @@ def graphs() -> dict[str, Graph]:
 GRAPHS = graphs()
 
 
+def some_weights(graph: Graph, random: np.random.Generator, scale: float) -> dict[str, NDArray[np.float64]]:
+    """Of any values, but for trees, which have to be trees."""
+    if graph.nodes[0].op == "TreeEnsemble":
+        forest = random_forest(3, 2, 4, results=2, full=True, seed=int(random.integers(2**32)))
+        return graph_of_forest(forest, 4)[1]
+    weights = {spec.name: random.normal(size=spec.shape) * scale for spec in graph.weights}
+    return weights | ({"one": np.ones(1)} if "one" in weights else {})
+
+
 def test_every_operator_has_a_rule_and_a_graph_here() -> None:
     assert RULES.keys() == SHAPES.keys()
     assert SHAPES.keys() == {node.op for graph in GRAPHS.values() for node in graph.nodes}
@@ -103,8 +119,7 @@ def test_every_operator_has_a_rule_and_a_graph_here() -> None:
 @given(seed=st.integers(0, 2**32), limit=st.integers(1, 9), scale=st.floats(0.01, 3.0), corner=st.booleans())
 def test_nothing_leaves_its_interval(name: str, seed: int, limit: int, scale: float, corner: bool) -> None:
     graph, random = GRAPHS[name], np.random.default_rng(seed)
-    weights = {spec.name: random.normal(size=spec.shape) * scale for spec in graph.weights}
-    weights |= {"one": np.ones(1)} if "one" in weights else {}
+    weights = some_weights(graph, random, scale)
     rows = random.uniform(-limit, limit, size=(12, *graph.inputs[0].shape[1:]))
     rows = np.sign(rows) * (limit - UNIT) if corner else np.clip(rows, UNIT - limit, limit - UNIT)
     try:

@@ -16,6 +16,7 @@ from mpc_infer.graph.functions import constant
 from mpc_infer.preprocessing import Plan, PlanLimits, corrections
 from mpc_infer.preprocessing.masked_check import MAX_WINDOW, live_words, program_work
 from mpc_infer.preprocessing.masked_requests import OPERATIONS, MaskedRequest
+from tests.protocol.forests import graph_of_forest, random_forest
 from tests.protocol.test_masked_operators import graph_of, window
 
 SMALL = PlanLimits(
@@ -45,7 +46,10 @@ def everything() -> list[dict]:
         Node("a", "ArgMax", ("o1",), ("y",)),
     ]
     graph = graph_of(nodes, {"x": (1, 4, 4)}, weights)
-    programs = [compile_graph(graph, 1, 2, 16, lean_from=lean_from) for lean_from in (1, 10**9)]
+    trees, _ = graph_of_forest(random_forest(2, 2, 3), 3)
+    programs = [
+        compile_graph(each, 1, 2, 16, lean_from=lean_from) for each in (graph, trees) for lean_from in (1, 10**9)
+    ]
     assert {request.op for program in programs for request in program.requests} == OPERATIONS.keys()
     return [json.loads(program.plan.to_bytes()) for program in programs]
 

@@ -1,0 +1,75 @@
+"""Lowering of tree ensembles: all comparisons of all trees at once, and no more rounds for deeper trees.
+
+1. Open x. Every decision's x or -x against its threshold: a product with a secret selection; open it.
+2. Compare with zero, all decisions at once: bits as shares.
+3. Open the bits modulo a little more than the depth. For each leaf the number of wrong decisions on the way to it: a
+   product with secret paths; open it.
+4. Where that is zero: one table for each leaf gives 1 or 0 as a share. Open it.
+5. The leaves' values: a product with secret weights, which is not truncated, since a leaf is reached or not.
+
+Everything up to the leaves consists of whole numbers (in multiples of 2^(f - 8)), so no comparison is off.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from mpc_infer.engine.masked.builder import Builder, Shape, Tensor
+from mpc_infer.engine.masked.lower_linear import numbers
+from mpc_infer.engine.masked.program import Role, Slot
+from mpc_infer.graph.forest import SMALL_BITS
+from mpc_infer.graph.ir import Node
+
+if TYPE_CHECKING:
+    from mpc_infer.engine.masked.compiler import Lowering
+
+
+def tree_ensemble(lowering: "Lowering", node: Node) -> Tensor:
+    """A sum of leaves, with f fractional bits, as a share."""
+    builder, data = lowering.builder, lowering.tensor(node.inputs[0])
+    trees, room, _ = lowering.shapes[node.inputs[3]]
+    bits = decisions(lowering, node, builder.masked(data))
+    found = _reached(lowering, node, bits)
+    rows, results = lowering.shapes[node.outputs[0]]
+    flat = builder.reshape(found, (trees * room, rows))
+    by_row = builder.open(builder.view("permute", (flat,), (rows, trees * room), (1, 0)))
+    leaves = _weight(builder, node.inputs[5], (trees * room, results))
+    return Tensor(
+        (rows, results), shares={0: builder.add("linear", (by_row, leaves), (rows, results), (trees * room,))}
+    )
+
+
+def decisions(lowering: "Lowering", node: Node, data: int) -> int:
+    """Bits of all decisions: (1, trees, decisions, rows) shares of whole numbers."""
+    builder, small = lowering.builder, lowering.builder.frac_bits - SMALL_BITS
+    features, columns = lowering.shapes[node.inputs[1]]
+    trees, _, places = lowering.shapes[node.inputs[3]]
+    rows = builder.shape(data)[0]
+    product = builder.add(
+        "linear", (data, _weight(builder, node.inputs[1], (features, columns))), (rows, columns), (features,)
+    )
+    against = builder.slot(Slot(Role.BIAS, node.inputs[2], (columns,), shift=small))
+    # All bits are sent: the lowest are zero, so that what a comparison ignores cannot borrow.
+    opened = builder.open(builder.total((product, against), (1, 1), (rows, columns)))
+    bits = builder.bit(builder.compare(opened, small), 0)
+    by_row = builder.reshape(bits, (1, rows, trees, places))
+    return builder.view("permute", (by_row,), (1, trees, places, rows), (0, 2, 3, 1))
+
+
+def _reached(lowering: "Lowering", node: Node, bits: int) -> int:
+    """1 for the leaf that each tree reaches, else 0: (1, trees, leaves, rows) shares of whole numbers."""
+    builder, small = lowering.builder, lowering.builder.frac_bits - SMALL_BITS
+    trees, room, places = lowering.shapes[node.inputs[3]]
+    shape = (1, trees, room, builder.shape(bits)[-1])
+    paths = _weight(builder, node.inputs[3], (trees, room, places))
+    wrong = builder.add("apply", (builder.open(bits), paths), shape, (places,))
+    misses = builder.slot(Slot(Role.BIAS, node.inputs[4], (trees, room, 1)))
+    opened = builder.open(builder.total((wrong, misses), (1, 1), shape))
+    return builder.add("match", (opened,), shape, (small, numbers(node, "depth")[0].bit_length()))
+
+
+def _weight(builder: Builder, name: str, shape: Shape) -> int:
+    return builder.slot(Slot(Role.WEIGHT, name, shape))
+
+
+TREES: Mapping[str, Callable[["Lowering", Node], Tensor]] = {"TreeEnsemble": tree_ensemble}
+"""Operator: how it is lowered."""
