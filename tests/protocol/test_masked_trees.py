@@ -2,15 +2,20 @@
 
 import numpy as np
 import pytest
+from skl2onnx import to_onnx
+from sklearn.ensemble import GradientBoostingClassifier
 
 from mpc_infer.engine.masked import MaskedEngine, packing
 from mpc_infer.errors import CorruptModel
+from mpc_infer.graph import import_onnx
 from mpc_infer.graph.shapes import ShapeError
 from mpc_infer.graph.trees import FARTHEST, MODES, Decision, Forest, matrices, nearest
 from tests.protocol.forests import follow, graph_of_forest, random_forest
 from tests.protocol.masked_parties import evaluate
 from tests.protocol.test_masked_openings import chi_square
 from tests.protocol.test_masked_operators import EDGES, FAT, LEAN, UNIT
+from tests.unit.graph.exported_trees import rows_of
+from tests.unit.graph.onnx_models import run_onnx
 
 
 def on_grid(values: np.ndarray) -> np.ndarray:
@@ -139,3 +144,18 @@ def test_what_are_no_trees_or_too_large_ones(forest, error, says):
     with pytest.raises(error, match=says) as caught:
         matrices(forest, 4, "trees")
     assert error is CorruptModel or caught.value.remedy
+
+
+def test_a_hundred_boosted_trees_on_breast_cancer():
+    """As scikit-learn exports them, on rows that they have not seen: the classes are those of onnxruntime."""
+    rows, targets = rows_of("cancer")
+    model = GradientBoostingClassifier(n_estimators=100, random_state=0).fit(rows[171:], targets[171:])
+    file = to_onnx(model, rows[:1], options={"zipmap": False}).SerializeToString()
+    imported = import_onnx(file)
+    assert imported.weights[imported.graph.nodes[0].inputs[3]].shape[0] == 100
+    run = evaluate(imported.graph, imported.weights, {"X": rows[:171]}, 3)
+    found = run.ring["probabilities"].view(np.int64) * UNIT
+    expected = run_onnx(file, {"X": rows[:171]})["probabilities"]
+    assert np.abs(found - expected).max() < 2e-4
+    right = (found.argmax(axis=1) == targets[:171]).mean()
+    assert right == (expected.argmax(axis=1) == targets[:171]).mean() > 0.9
