@@ -10,14 +10,13 @@ from mpc_infer.graph.input_ranges import in_units
 from mpc_infer.graph.ranges import check_ranges
 from tests.protocol.masked_parties import evaluate
 from tests.unit.graph.test_error_bounds import sides
-from tests.unit.graph.test_ranges_of_operators import GRAPHS
+from tests.unit.graph.test_ranges_of_operators import GRAPHS, some_weights
 
 
 def check(name: str, frac_bits: int, seed: int, scale: float, limit: float, lean_from: int) -> bool:
     """Whether the ranges hold; then the engine is run."""
     graph, random = GRAPHS[name], np.random.default_rng(seed)
-    weights = {spec.name: random.normal(size=spec.shape) * scale for spec in graph.weights}
-    weights |= {"one": np.ones(1)} if "one" in weights else {}
+    weights = some_weights(graph, random, scale)
     declared = sides(graph, random, limit)
     if name in ("Reciprocal", "Rsqrt"):
         declared = {"x": type(declared["x"])(np.full(declared["x"].low.shape, 2.0**-7), declared["x"].high * 0 + 200)}
