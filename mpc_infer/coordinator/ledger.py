@@ -3,31 +3,40 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from mpc_infer.errors import StoreError
 from mpc_infer.ids import JobId
-from mpc_infer.store import CoordinatorStore, EndedJob, JobRecord, NewJob
+from mpc_infer.store import CoordinatorStore, EndedJob, JobRecord, LateSync, NewJob
 
 Answer = TypeVar("Answer")
-Entry = NewJob | EndedJob
 MAX_GROUP = 256
 """Jobs that are written in one transaction."""
+
+
+@dataclass(frozen=True)
+class _Entry:
+    job: NewJob | EndedJob
+    durable: bool
+    written: "asyncio.Future[bool]"
 
 
 class Ledger:
     """Owns the store and its threads: one writes, in order, another reads meanwhile.
 
     What is to be written of jobs while a commit is under way goes into the next one together: under load many jobs
-    share a commit, and a single job waits for no other.
+    share a commit, and a single job waits for no other. A commit waits for the disk where one of its jobs must; the
+    others are on it a moment later (`LateSync`).
     """
 
     def __init__(self, path: Path, key: bytes) -> None:
         self.store = CoordinatorStore(path, key)
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-read")
-        self._queue: list[tuple[Entry, asyncio.Future[bool]]] = []
+        self._queue: list[_Entry] = []
+        self._late = LateSync(lambda: self.do(lambda store: store.sync()))
         self._writing: asyncio.Task[None] | None = None
 
     async def do(self, action: Callable[[CoordinatorStore], Answer]) -> Answer:
@@ -48,29 +57,33 @@ class Ledger:
         """
         return await asyncio.get_running_loop().run_in_executor(self._reader, action, self.store)
 
-    async def accept(self, job: NewJob) -> JobRecord | None:
+    async def accept(self, job: NewJob, *, durable: bool = True) -> JobRecord | None:
         """Accept a job; or give back the one that was accepted under the same id with the same contents.
+
+        Args:
+            durable: when this returns, a loss of power does not take the job.
 
         Raises:
             StoreError: the database failed.
             JobConflict: the id was used with other contents, or by another owner.
         """
-        if await self._written(job):
+        if await self._written(job, durable):
             return None
         return await self.read(lambda store: store.same_job(job))
 
     async def end(self, job: EndedJob) -> None:
-        """Store that an accepted job is DONE or FAILED.
+        """Store that an accepted job is DONE or FAILED. A loss of power within a moment takes that: the job is found
+        unfinished then, and the parties give their answers again.
 
         Raises:
             StoreError: the database failed, or the job is unknown or over already.
         """
-        if not await self._written(job):
+        if not await self._written(job, durable=False):
             raise StoreError("the job is unknown, or is over already")
 
-    async def _written(self, entry: Entry) -> bool:
+    async def _written(self, job: NewJob | EndedJob, durable: bool) -> bool:
         written = asyncio.get_running_loop().create_future()
-        self._queue.append((entry, written))
+        self._queue.append(_Entry(job, durable, written))
         if self._writing is None:
             self._writing = asyncio.create_task(self._write(), name="ledger")
         # Shielded: what others wait for is written whoever of us goes away.
@@ -84,31 +97,35 @@ class Ledger:
         finally:
             self._writing = None
 
-    async def _write_group(self, group: list[tuple[Entry, "asyncio.Future[bool]"]]) -> None:
+    async def _write_group(self, group: list[_Entry]) -> None:
         try:
-            refused = await self.do(lambda store: _write_all(store, [entry for entry, _ in group]))
+            refused = await self.do(lambda store: _write_all(store, group))
         except StoreError as error:
             if len(group) > 1:  # one entry's fault must not be the others'
                 for each in group:
                     await self._write_group([each])
                 return
-            _settle(group[0][1], error)
+            _settle(group[0].written, error)
             return
-        for entry, written in group:
-            _settle(written, entry.job_id not in refused)
+        if not any(entry.durable for entry in group):
+            self._late.soon()
+        for entry in group:
+            _settle(entry.written, entry.job.job_id not in refused)
 
     async def close(self) -> None:
         """Finish what is queued, then close the file."""
         if self._writing is not None:
             await self._writing
+        await self._late.close()
         for thread in (self._writer, self._reader):
             thread.shutdown(wait=True)
         self.store.close()
 
 
-def _write_all(store: CoordinatorStore, entries: list[Entry]) -> frozenset[JobId]:
-    accepted = [entry for entry in entries if isinstance(entry, NewJob)]
-    return store.write_jobs(accepted, [entry for entry in entries if isinstance(entry, EndedJob)])
+def _write_all(store: CoordinatorStore, entries: list[_Entry]) -> frozenset[JobId]:
+    accepted = [entry.job for entry in entries if isinstance(entry.job, NewJob)]
+    ended = [entry.job for entry in entries if isinstance(entry.job, EndedJob)]
+    return store.write_jobs(accepted, ended, durable=any(entry.durable for entry in entries))
 
 
 def _settle(written: "asyncio.Future[bool]", outcome: bool | StoreError) -> None:

@@ -13,7 +13,7 @@ from mpc_infer.evidence.eip712 import BatchRoot, Domain, check_signer
 from mpc_infer.rpc.messages import SIGNATURE_BYTES, signature_from
 from mpc_infer.store import BatchRecord
 from mpc_infer.telemetry import Log
-from mpc_infer.v1 import party_pb2
+from mpc_infer.v1 import common_pb2, party_pb2
 
 _LOG = Log("coordinator.signing")
 SIGN_TIMEOUT_S = 20.0
@@ -38,14 +38,30 @@ class Signing:
         request = party_pb2.SignRootRequest(receipt_digests=batch.digests)
         try:
             answers = await on_all(self.parties, lambda party: party.call("SignRoot", request, SIGN_TIMEOUT_S))
-        except ReceiptNotFound as error:
-            raise await self._set_aside(batch) from error
+        except ReceiptNotFound:
+            answers = await self._reminded(batch)
         digest = BatchRoot(batch.root, len(batch.digests), batch.party_set).digest(self.domain)
         for party, answer in zip(self.parties, answers, strict=True):
             _check_root(party, answer, batch.root, digest)
         signatures = b"".join(answer.signature.signature for answer in answers)
         await self.ledger.do(lambda store: store.outbox.sign_batch(batch.root, signatures))
         return signatures
+
+    async def _reminded(self, batch: BatchRecord) -> tuple[party_pb2.SignRootResponse, ...]:
+        """The same with each party's own signatures on the receipts: power may have failed there.
+
+        Raises:
+            ReceiptNotFound: see `sign`.
+        """
+        stored = await self.ledger.read(lambda store: store.outbox.signed_receipts(batch.root))
+        signed = [common_pb2.SignedReceipt.FromString(each) for each in stored]
+        _LOG.warning("a party does not remember receipts of a batch; it is shown its signatures", root=batch.root)
+        try:
+            return await on_all(
+                self.parties, lambda party: party.call("SignRoot", _reminding(batch, signed, party), SIGN_TIMEOUT_S)
+            )
+        except ReceiptNotFound as error:
+            raise await self._set_aside(batch) from error
 
     async def _set_aside(self, batch: BatchRecord) -> ReceiptNotFound:
         found: dict[bytes, int] = {}
@@ -59,6 +75,15 @@ class Signing:
         party_index = min(found.values())
         _LOG.error("receipts are set aside: a party disowns them", root=root, receipts=len(digests), party=party_index)
         return ReceiptNotFound(f"party {party_index} disowns {len(digests)} receipts", party=party_index)
+
+
+def _reminding(
+    batch: BatchRecord, signed: Sequence[common_pb2.SignedReceipt], party: PartyDoor
+) -> party_pb2.SignRootRequest:
+    own = [
+        party_pb2.Reminder(receipt=each.receipt, signature=each.signatures[party.index].signature) for each in signed
+    ]
+    return party_pb2.SignRootRequest(receipt_digests=batch.digests, reminders=own)
 
 
 async def _disowned(party: PartyDoor, digests: Sequence[bytes]) -> list[bytes]:

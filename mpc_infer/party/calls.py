@@ -131,3 +131,16 @@ class SessionReport:
     rounds: int
     bytes_sent: int
     material_bytes: int
+
+
+@dataclass(frozen=True)
+class Reminder:
+    """A receipt, and a signature that somebody says a party gave it.
+
+    Attributes:
+        words: the receipt, encoded.
+        signature: 65 bytes.
+    """
+
+    words: bytes
+    signature: bytes

@@ -17,6 +17,7 @@ from mpc_infer.party.calls import (
     OwnerSignature,
     PrepareCall,
     Prepared,
+    Reminder,
     SessionCall,
     SessionReport,
 )
@@ -139,8 +140,8 @@ def abort_call(message: party_pb2.AbortSessionRequest) -> tuple[SessionId, str]:
     return SessionId(exactly(message.session_id, SESSION_ID_BYTES, "session_id")), reason
 
 
-def root_call(message: party_pb2.SignRootRequest, most: int) -> tuple[bytes, ...]:
-    """SignRoot: distinct digests, at least one and not too many.
+def root_call(message: party_pb2.SignRootRequest, most: int) -> tuple[tuple[bytes, ...], list[Reminder]]:
+    """SignRoot: distinct digests, at least one and not too many, and no more reminders.
 
     Raises:
         InvalidRequest: otherwise.
@@ -150,7 +151,10 @@ def root_call(message: party_pb2.SignRootRequest, most: int) -> tuple[bytes, ...
         raise InvalidRequest(f"a batch has 1 to {most} receipts, not {len(digests)}")
     if len(set(digests)) != len(digests):
         raise InvalidRequest("a batch names a receipt twice")
-    return tuple(exactly(digest, DIGEST_BYTES, "a receipt digest") for digest in digests)
+    if len(message.reminders) > len(digests):
+        raise InvalidRequest(f"{len(message.reminders)} reminders of {len(digests)} receipts")
+    reminders = [Reminder(each.receipt, each.signature) for each in message.reminders]
+    return tuple(exactly(digest, DIGEST_BYTES, "a receipt digest") for digest in digests), reminders
 
 
 def opening(report: JobReport) -> common_pb2.Opening:

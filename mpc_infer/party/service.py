@@ -10,7 +10,7 @@ from mpc_infer.evidence import merkle
 from mpc_infer.evidence.eip712 import BatchRoot, ModelHolding, sign
 from mpc_infer.ids import MaterialId, SessionId
 from mpc_infer.party import checks
-from mpc_infer.party.calls import InstallCall, OpenCall, PrepareCall, Prepared, SessionCall
+from mpc_infer.party.calls import InstallCall, OpenCall, PrepareCall, Prepared, Reminder, SessionCall
 from mpc_infer.party.config import PartyLimits
 from mpc_infer.party.judge import Identity, Judge
 from mpc_infer.party.messages import Outcome
@@ -18,7 +18,7 @@ from mpc_infer.party.models import ModelShelf
 from mpc_infer.party.openings import Openings
 from mpc_infer.party.runner import LaneRunner
 from mpc_infer.party.sessions import Sessions
-from mpc_infer.party.signing import Signing
+from mpc_infer.party.signing import Signing, signed_by
 from mpc_infer.party.state import PartyState, State
 from mpc_infer.party.view import RegistryView
 from mpc_infer.store import MaterialRecord, PartyStore
@@ -153,11 +153,13 @@ class Party:
         _LOG.info("session called off", session=session_id, reason=reason)
         self._runner.abort(session_id, reason)
 
-    async def sign_root(self, digests: tuple[bytes, ...]) -> tuple[bytes, bytes]:
+    async def sign_root(self, digests: tuple[bytes, ...], reminders: Sequence[Reminder] = ()) -> tuple[bytes, bytes]:
         """Sign the root of a batch of receipts.
 
         Args:
             digests: EIP-712 digests, distinct, in the batch's order.
+            reminders: receipts with signatures. Whatever this party's own signature is on, it signed: a loss of power
+                may have taken its memory of that.
 
         Returns:
             The root, and the signature over BatchRoot.
@@ -165,12 +167,20 @@ class Party:
         Raises:
             ReceiptNotFound: this party did not sign all of them.
         """
-        foreign = await asyncio.to_thread(self._store.unsigned, digests)
+        foreign = await asyncio.to_thread(self._unsigned, digests, reminders)
         if foreign:
             raise ReceiptNotFound(f"{len(foreign)} of {len(digests)} receipts were not signed by this party")
         root = merkle.root(digests)
         batch = BatchRoot(root, len(digests), self._identity.place.party_set)
         return root, sign(batch, self._identity.receipt_domain, self._identity.signer)
+
+    def _unsigned(self, digests: tuple[bytes, ...], reminders: Sequence[Reminder]) -> list[bytes]:
+        foreign = self._store.unsigned(digests)
+        if not foreign or not reminders:
+            return foreign
+        domain, own = self._identity.receipt_domain, self._identity.signer.address
+        self._store.add_signed_receipts(sorted(signed_by(own, reminders, domain) & set(foreign)))
+        return self._store.unsigned(digests)
 
     async def drain(self, grace_s: float) -> None:
         """Take no more work; wait for what runs, and call off what does not end in time."""
@@ -181,6 +191,7 @@ class Party:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        await self._sessions.close()
 
     def _check_serving(self) -> None:
         if self.state.now is not PartyState.SERVING:

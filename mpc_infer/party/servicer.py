@@ -90,6 +90,6 @@ class PartyServicer(party_pb2_grpc.PartyServiceServicer):
         self, request: party_pb2.SignRootRequest, context: Any
     ) -> party_pb2.SignRootResponse:
         """Sign a batch's root."""
-        root, signature = await self._party.sign_root(root_call(request, MAX_BATCH))
+        root, signature = await self._party.sign_root(*root_call(request, MAX_BATCH))
         signed = signature_to(self._party.identity.signer.address, signature)
         return party_pb2.SignRootResponse(root=root, signature=signed)

@@ -17,7 +17,7 @@ from mpc_infer.party.messages import Outcome, stored_answer
 from mpc_infer.party.runner import LaneRunner
 from mpc_infer.party.signing import SignedAnswer, Signing
 from mpc_infer.party.state import SessionState, State
-from mpc_infer.store import Admission, Answered, PartyStore
+from mpc_infer.store import Admission, Answered, LateSync, PartyStore
 from mpc_infer.telemetry import Log
 
 _LOG = Log("party.sessions")
@@ -52,6 +52,7 @@ class Sessions:
         self._tasks: set[asyncio.Task[None]] = set()
         # Commits wait for the disk and must not hold up the event loop. One thread: they take turns anyway.
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._late = LateSync(lambda: self._on_disk(store.sync))
 
     @property
     def tasks(self) -> set[asyncio.Task[None]]:
@@ -192,17 +193,22 @@ class Sessions:
     async def _answers(
         self, call: SessionCall, jobs: dict[int, CheckedJob], report: SessionReport
     ) -> dict[int, Outcome]:
-        """Sign and store what ran; all answers are durable before one is given."""
+        """Sign and store what ran; all answers are stored before one is given, and on the disk a moment later."""
         ran = {index: (jobs[index], one) for index, one in enumerate(report.jobs) if isinstance(one, JobReport)}
         made = await in_pieces(lambda item: self._signing.answer(call, *item, report), list(ran.values()))
         signed = dict(zip(ran, made, strict=True))
         answered = [_answered(jobs[index], one) for index, one in signed.items() if isinstance(one, SignedAnswer)]
         await self._on_disk(self._store.put_answers, answered, self._clock.now_ms())
+        self._late.soon()
         outcomes = {}
         for index in jobs:
             one = signed.get(index, report.jobs[index])
             outcomes[index] = Outcome(one.answer) if isinstance(one, SignedAnswer) else Outcome(problem=_problem(one))
         return outcomes
+
+    async def close(self) -> None:
+        """Wait until everything that was stored is on the disk. No session runs any more."""
+        await self._late.close()
 
     async def _on_disk(self, call: Callable[..., Answer], *arguments: Any) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._disk, call, *arguments)

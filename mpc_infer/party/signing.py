@@ -1,10 +1,14 @@
 """What a party says of a job that ran: its receipt, its signature, and its share of the output, open or sealed."""
 
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
+from mpc_infer.errors import MpcInferError
 from mpc_infer.evidence import merkle
-from mpc_infer.evidence.eip712 import RECEIPT_VERSION, Receipt, engine_word, sign
-from mpc_infer.party.calls import JobReport, SessionCall, SessionReport
+from mpc_infer.evidence.eip712 import RECEIPT_VERSION, Domain, Receipt, check_signer, engine_word, sign
+from mpc_infer.ids import Address
+from mpc_infer.party.calls import JobReport, Reminder, SessionCall, SessionReport
 from mpc_infer.party.checks import CheckedJob
 from mpc_infer.party.judge import Identity
 from mpc_infer.party.messages import opening_bytes, run_answer
@@ -20,6 +24,17 @@ class SignedAnswer:
 
     answer: party_pb2.JobAnswer = field(repr=False)
     receipt_digest: bytes
+
+
+def signed_by(signer: Address, reminders: Iterable[Reminder], domain: Domain) -> set[bytes]:
+    """Digests of those receipts whose signature is this signer's; the others are passed over."""
+    found = set()
+    for reminder in reminders:
+        with suppress(MpcInferError):
+            digest = Receipt.from_words(reminder.words).digest(domain)
+            check_signer(digest, reminder.signature, signer)
+            found.add(digest)
+    return found
 
 
 class Signing:

@@ -1,6 +1,7 @@
 """What a role keeps: models, jobs, nonces, answers, receipts and batches, in one SQLite file per role."""
 
 from mpc_infer.store.coordinator import CoordinatorStore
+from mpc_infer.store.late_sync import LateSync
 from mpc_infer.store.material import MaterialCount, MaterialLedger, MaterialRecord, look
 from mpc_infer.store.party import PartyStore
 from mpc_infer.store.records import (
@@ -26,6 +27,7 @@ __all__ = [
     "EndedJob",
     "JobRecord",
     "JobState",
+    "LateSync",
     "MaterialCount",
     "MaterialLedger",
     "MaterialRecord",

@@ -23,6 +23,14 @@ class Store:
         self._cipher = Cipher(key)
         self._database = Database(path, migrations, application_id)
 
+    def sync(self) -> None:
+        """Wait until the disk has what was written without waiting for it.
+
+        Raises:
+            StoreError: the disk failed.
+        """
+        self._database.sync()
+
     def close(self) -> None:
         """Close the file."""
         self._database.close()

@@ -137,14 +137,19 @@ class CoordinatorStore(Store):
             raise JobConflict("this job id was used before with other contents", remedy="choose a new job id")
         return known
 
-    def write_jobs(self, accepted: Sequence[NewJob], ended: Sequence[EndedJob]) -> frozenset[JobId]:
+    def write_jobs(
+        self, accepted: Sequence[NewJob], ended: Sequence[EndedJob], *, durable: bool = True
+    ) -> frozenset[JobId]:
         """Accept jobs, then end jobs, in one transaction: many cost hardly more than one.
+
+        Args:
+            durable: wait for the disk (see `Database.direct`).
 
         Returns:
             The ids of those for which nothing was written: accepted under this id before, or unknown or over already.
         """
         sealed = [self._sealed(job) for job in ended]
-        with self._database.direct() as connection:
+        with self._database.direct(durable=durable) as connection:
             refused = [job.job_id for job in accepted if not _accept(connection, job)]
             refused += [job.job_id for job in sealed if not _end(connection, job)]
         return frozenset(refused)

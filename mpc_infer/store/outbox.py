@@ -29,6 +29,9 @@ _ASSIGN = (
 _BATCH = select(batches).where(batches.c.root == bindparam("root"))
 _OPEN = select(batches).where(batches.c.state < BatchState.ANCHORED).order_by(batches.c.number)
 _MEMBERS = select(receipts.c.digest).where(receipts.c.batch_root == bindparam("root")).order_by(receipts.c.batch_index)
+_SIGNED_RECEIPTS = (
+    select(receipts.c.signed).where(receipts.c.batch_root == bindparam("root")).order_by(receipts.c.batch_index)
+)
 _SIGNED = (
     update(batches)
     .where(batches.c.root == bindparam("its_root"), batches.c.state < BatchState.ANCHORED)
@@ -93,6 +96,11 @@ class Outbox:
         row = {"root": root, "party_set": party_set, "state": BatchState.PENDING, "created_ms": now_ms}
         with self._database.write() as connection:
             _fill(connection, row, digests)
+
+    def signed_receipts(self, root: bytes) -> list[bytes]:
+        """The serialised receipts of a batch, in its order, with their signatures."""
+        with self._database.read() as connection:
+            return list(connection.execute(_SIGNED_RECEIPTS, {"root": root}).scalars())
 
     def set_aside(self, batch: BatchRecord, disowned: Sequence[bytes], disowned_root: bytes, now_ms: int) -> None:
         """Take a batch apart that a party will not sign: what it disowns is never batched again, the rest is anew.

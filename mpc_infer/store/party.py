@@ -214,6 +214,10 @@ class PartyStore(Store):
     def put_answers(self, answers: Sequence[Answered], now_ms: int) -> None:
         """Keep the answers to admitted requests, and that this party signed the receipts in them, in one step.
 
+        Nobody waits for the disk (see `Database.direct`): the admissions are on it already, so that nothing can run
+        twice; an answer that a loss of power takes is still at the coordinator, and the signature in it reminds this
+        party of the receipt.
+
         Raises:
             StoreError: a request was never admitted, or has an answer; nothing was kept.
         """
@@ -226,7 +230,7 @@ class PartyStore(Store):
             }
             for one in answers
         ]
-        with self._database.direct() as connection:
+        with self._database.direct(durable=False) as connection:
             for row in rows:
                 if connection.execute(_ANSWER, row).rowcount != 1:
                     raise StoreError("there is no admitted request without an answer under that job id")

@@ -196,10 +196,20 @@ class AbortSessionResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class SignRootRequest(_message.Message):
-    __slots__ = ("receipt_digests",)
+    __slots__ = ("receipt_digests", "reminders")
     RECEIPT_DIGESTS_FIELD_NUMBER: _ClassVar[int]
+    REMINDERS_FIELD_NUMBER: _ClassVar[int]
     receipt_digests: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, receipt_digests: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    reminders: _containers.RepeatedCompositeFieldContainer[Reminder]
+    def __init__(self, receipt_digests: _Optional[_Iterable[bytes]] = ..., reminders: _Optional[_Iterable[_Union[Reminder, _Mapping]]] = ...) -> None: ...
+
+class Reminder(_message.Message):
+    __slots__ = ("receipt", "signature")
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    receipt: bytes
+    signature: bytes
+    def __init__(self, receipt: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
 class SignRootResponse(_message.Message):
     __slots__ = ("root", "signature")

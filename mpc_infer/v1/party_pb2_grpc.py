@@ -153,7 +153,8 @@ class PartyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SignRoot(self, request, context):
-        """Signs the root of a batch. MUST refuse a batch with a receipt that this party did not sign. May be retried.
+        """Signs the root of a batch. MUST refuse a batch with a receipt that this party did not sign. May be retried, and
+        after RECEIPT_NOT_FOUND with reminders.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

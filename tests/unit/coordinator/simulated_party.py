@@ -22,6 +22,8 @@ from mpc_infer.evidence import merkle
 from mpc_infer.evidence.eip712 import BatchRoot, Domain, JobRequest, ModelHolding, Receipt, engine_word, sign
 from mpc_infer.identity.signer import Signer
 from mpc_infer.model.manifest import Manifest
+from mpc_infer.party.calls import Reminder
+from mpc_infer.party.signing import signed_by
 from mpc_infer.rpc.messages import sealed_from, sealed_to, sealing_key_from, sealing_key_to, signature_to
 from mpc_infer.rpc.status import problem_of
 from mpc_infer.sharing import (
@@ -262,6 +264,8 @@ class Party:
 
     async def on_SignRoot(self, request: party_pb2.SignRootRequest) -> Any:  # noqa: N802
         digests = list(request.receipt_digests)
+        reminders = [Reminder(each.receipt, each.signature) for each in request.reminders]
+        self.signed |= signed_by(self.address, reminders, self.domain)
         if not set(digests) <= self.signed:
             raise ReceiptNotFound("not all of these receipts are ours", party=self.index)
         root = merkle.root(digests)

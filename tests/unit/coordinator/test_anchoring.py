@@ -129,6 +129,17 @@ async def test_what_a_party_disowns_is_set_aside_and_the_others_are_anchored(tmp
     assert _open_batches(net) == 0
 
 
+async def test_a_party_that_lost_power_is_reminded_of_what_it_signed(tmp_path: Path) -> None:
+    net = Network(tmp_path, anchor_max_delay_s=600.0, anchor_max_size=3)
+    async with net.run():
+        await net.client().publish(IMPORTED, "shift", 1)
+        results = await _jobs(net, 2)
+        net.parties[1].signed.clear()
+        results += await _jobs(net, 1)
+        await _anchor_all(net, results)
+    assert [record.size for record in net.chain.anchors.values()] == [3]
+
+
 async def test_signatures_that_the_chain_refuses_are_asked_for_again(tmp_path: Path) -> None:
     net, anchor = Network(tmp_path), None
     async with net.run():

@@ -34,7 +34,9 @@ async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
 async def test_what_comes_at_once_shares_few_commits(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     groups = []
     write = ledger.store.write_jobs
-    monkeypatch.setattr(ledger.store, "write_jobs", lambda new, ended: groups.append(len(new)) or write(new, ended))
+    monkeypatch.setattr(
+        ledger.store, "write_jobs", lambda new, ended, **more: groups.append(len(new)) or write(new, ended, **more)
+    )
     assert await asyncio.gather(*(ledger.accept(_new(number)) for number in range(50))) == [None] * 50
     assert sum(groups) == 50
     assert len(groups) <= 3

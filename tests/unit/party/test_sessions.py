@@ -11,8 +11,10 @@ import pytest
 from mpc_infer import errors
 from mpc_infer.clock import SystemClock
 from mpc_infer.evidence import merkle
-from mpc_infer.evidence.eip712 import Receipt, check_signer
+from mpc_infer.evidence.eip712 import Receipt, check_signer, sign
 from mpc_infer.identity.did import to_address
+from mpc_infer.identity.signer import Signer
+from mpc_infer.party.calls import Reminder
 from mpc_infer.rpc.messages import sealed_from
 from mpc_infer.sharing.commitment import output_context, share_commitment
 from mpc_infer.sharing.contexts import sealed_result_context
@@ -278,3 +280,18 @@ async def test_a_batch_of_own_receipts_is_signed(network):
     assert {root for root, _ in signed} == {merkle.root(digests)}
     with pytest.raises(errors.ReceiptNotFound, match="1 of 4"):
         await network.parties[0].sign_root((*digests, os.urandom(32)))
+
+
+async def test_own_signatures_remind_a_party_of_what_it_signed(network):
+    party, domain = network.parties[0], network.world.registry.receipt_domain
+    answers = await network.run(network.world.job())
+    receipt, other = receipt_of(answers[0]), Signer.generate()
+    unknown = dataclasses.replace(receipt, transcript=os.urandom(32))
+    digest, words = unknown.digest(domain), unknown.to_words()
+    for signature in (sign(unknown, domain, other), bytes(65), b""):
+        with pytest.raises(errors.ReceiptNotFound):
+            await party.sign_root((digest,), [Reminder(words, signature)])
+    with pytest.raises(errors.ReceiptNotFound):
+        await party.sign_root((digest,), [Reminder(words[:-1], sign(unknown, domain, party.identity.signer))])
+    own = Reminder(words, sign(unknown, domain, party.identity.signer))
+    assert await party.sign_root((digest,), [own]) == await party.sign_root((digest,))

@@ -1,18 +1,23 @@
 """The file: durability settings, mode, kinds, versions, and what an error says."""
 
+import asyncio
 import sqlite3
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from sqlalchemy import MetaData
 
 from mpc_infer.errors import StoreError
-from mpc_infer.store import CoordinatorStore, PartyStore
+from mpc_infer.store import CoordinatorStore, LateSync, PartyStore
 from mpc_infer.store.cipher import Cipher
 from mpc_infer.store.database import Database, open_engine
 from mpc_infer.store.tables import COORDINATOR_MIGRATIONS, PARTY_MIGRATIONS, coordinator, party
 from tests.unit.store.conftest import KEY
+
+ITEMS = (("CREATE TABLE a (x INTEGER) STRICT",),)
 
 
 def pragma(path: Path, name: str) -> object:
@@ -148,3 +153,46 @@ def test_a_key_of_another_length(length: int) -> None:
 def test_a_cipher_does_not_show_its_key() -> None:
     assert KEY.hex() not in repr(Cipher(KEY))
     assert str(KEY) not in repr(Cipher(KEY))
+
+
+def test_what_does_not_wait_for_the_disk_survives_the_process(path: Path) -> None:
+    Database(path, ITEMS, 7).close()
+    script = (
+        "import os, sys; from pathlib import Path; from mpc_infer.store.database import Database\n"
+        f"database = Database(Path(sys.argv[1]), {ITEMS!r}, 7)\n"
+        "with database.direct(durable=False) as connection:\n"
+        "    connection.execute('INSERT INTO a VALUES (1)')\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", script, str(path)], check=False, timeout=60).returncode == -9
+    database = Database(path, ITEMS, 7)
+    assert database.exists("SELECT 1 FROM a WHERE x = :x", {"x": 1})
+    database.close()
+
+
+def test_only_transactions_that_say_so_do_not_wait_for_the_disk(path: Path) -> None:
+    database = Database(path, ITEMS, 7)
+    for durable, level in ((True, 2), (False, 1), (True, 2)):
+        with database.direct(durable=durable) as connection:
+            assert connection.execute("PRAGMA synchronous").fetchone() == (level,)
+    database.close()
+
+
+async def test_a_late_sync_follows_every_commit_and_many_share_one(path: Path) -> None:
+    database, syncs = Database(path, ITEMS, 7), []
+
+    async def sync() -> None:
+        await asyncio.to_thread(database.sync)
+        syncs.append(database.exists("SELECT 1 FROM a WHERE x = :x", {"x": 9}))
+
+    late = LateSync(sync)
+    for number in range(10):
+        with database.direct(durable=False) as connection:
+            connection.execute("INSERT INTO a VALUES (?)", (number,))
+        late.soon()
+    await late.close()
+    assert syncs == [True]
+    late.soon()
+    await late.close()
+    assert len(syncs) == 2
+    database.close()
