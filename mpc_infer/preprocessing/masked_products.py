@@ -8,16 +8,32 @@ from numpy.typing import NDArray
 from mpc_infer.preprocessing.compiled import kernel
 
 Words = NDArray[np.uint64]
+_ZERO = np.uint64(0)
+FEW = 8
+"""Columns from which vectors along them are better."""
 
 
 @kernel("u8[:, ::1], u8[:, ::1], u8[:, ::1]")
 def multiply_add(left: Words, right: Words, out: Words) -> None:
     """``out += left @ right`` for (m, k), (k, n), (m, n), all in C order.
 
-    Four rows of the right factor stay in the nearest cache while every row of the result takes them in.
+    Four rows of the right factor stay in the nearest cache while every row of the result takes them in. A right factor
+    of a few columns would leave vectors nearly empty: it is turned, so that they run along the inner axis.
     """
     rows, inner = left.shape
     columns = right.shape[1]
+    if columns < FEW:
+        turned = np.empty((columns, inner), dtype=np.uint64)
+        for k in range(inner):
+            for j in range(columns):
+                turned[j, k] = right[k, j]
+        for i in range(rows):
+            for j in range(columns):
+                total = _ZERO
+                for k in range(inner):
+                    total += left[i, k] * turned[j, k]
+                out[i, j] += total
+        return
     whole = inner - inner % 4
     for k in range(0, whole, 4):
         for i in range(rows):
