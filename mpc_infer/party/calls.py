@@ -138,9 +138,9 @@ class Reminder:
     """A receipt, and a signature that somebody says a party gave it.
 
     Attributes:
-        words: the receipt, encoded.
+        signed: the receipt, encoded.
         signature: 65 bytes.
     """
 
-    words: bytes
+    signed: bytes
     signature: bytes

@@ -31,7 +31,7 @@ def signed_by(signer: Address, reminders: Iterable[Reminder], domain: Domain) ->
     found = set()
     for reminder in reminders:
         with suppress(MpcInferError):
-            digest = Receipt.from_words(reminder.words).digest(domain)
+            digest = Receipt.from_words(reminder.signed).digest(domain)
             check_signer(digest, reminder.signature, signer)
             found.add(digest)
     return found
