@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mpc_infer.cli.model_check import check
 from mpc_infer.cli.model_cost import cost
 from mpc_infer.cli.options import ExistingFile, client_option, json_option
 from mpc_infer.cli.output import print_json
@@ -19,6 +20,7 @@ def model() -> None:
     """Publish, list and show models; say what they cost."""
 
 
+model.add_command(check)
 model.add_command(cost)
 
 

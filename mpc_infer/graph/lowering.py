@@ -68,24 +68,33 @@ def lower(model: RawModel) -> tuple[Graph, dict[str, NDArray[np.float64]]]:
         CorruptModel: a weight is not finite, or of integers.
         ModelRefused: an output is an input, a constant, or the same as another output.
     """
-    from mpc_infer.graph.operators import OPERATORS
-
     lowering = Lowering(model)
     for node in model.nodes:
-        try:
-            if not lowering.folded(node):
-                lowering.begin(node)
-                if node.op not in OPERATORS:
-                    raise ShapeError("it can be computed of constants alone; there is no private protocol for it")
-                value = OPERATORS[node.op](lowering, node)
-                if value is not None:
-                    lowering.bind(node.outputs[0], value)
-        except ShapeError as error:
-            raise UnsupportedOperator(f"node {node.name!r} ({node.op}): {error}", remedy=error.remedy) from error
-        except MISFITS as error:
-            what = f"node {node.name!r} ({node.op}): its inputs, shapes or attributes do not fit together"
-            raise CorruptModel(f"{what} ({type(error).__name__})") from error
+        lower_node(lowering, node)
     return lowering.finish()
+
+
+def lower_node(lowering: "Lowering", node: RawNode) -> None:
+    """Make the nodes of one node of the file.
+
+    Raises:
+        UnsupportedOperator, CorruptModel, ModelRefused: as `lower`.
+    """
+    from mpc_infer.graph.operators import OPERATORS
+
+    try:
+        if not lowering.folded(node):
+            lowering.begin(node)
+            if node.op not in OPERATORS:
+                raise ShapeError("it can be computed of constants alone; there is no private protocol for it")
+            value = OPERATORS[node.op](lowering, node)
+            if value is not None:
+                lowering.bind(node.outputs[0], value)
+    except ShapeError as error:
+        raise UnsupportedOperator(f"node {node.name!r} ({node.op}): {error}", remedy=error.remedy) from error
+    except MISFITS as error:
+        what = f"node {node.name!r} ({node.op}): its inputs, shapes or attributes do not fit together"
+        raise CorruptModel(f"{what} ({type(error).__name__})") from error
 
 
 class Lowering:

@@ -59,14 +59,28 @@ def import_onnx(source: bytes | Path, *, max_bytes: int = MAX_ONNX_BYTES) -> Imp
         CorruptModel: not an ONNX file, truncated, inconsistent, too large, with external data or non-finite weights.
         ModelRefused: a sound model that does not fit here otherwise, as a fixed batch of more than one row.
     """
+    graph, weights = lower(raw_onnx(source, max_bytes=max_bytes))
+    graph.check()
+    return ImportedModel(graph, weights)
+
+
+def raw_onnx(source: bytes | Path, *, max_bytes: int = MAX_ONNX_BYTES, known_only: bool = True) -> RawModel:
+    """The file as it stands, checked, and not yet lowered.
+
+    Args:
+        source, max_bytes: as for `import_onnx`.
+        known_only: refuse operators that cannot be read.
+
+    Raises:
+        UnsupportedOperator, CorruptModel, ModelRefused: as `import_onnx`.
+    """
     data = _load(source, max_bytes)
     model = _parse(data)
     nodes = _live_nodes(model.graph)
-    _check_operators(nodes)
+    if known_only:
+        _check_operators(nodes)
     _check_consistency(data, model)
-    graph, weights = lower(with_gelu(_read(model, nodes)))
-    graph.check()
-    return ImportedModel(graph, weights)
+    return with_gelu(_read(model, nodes))
 
 
 def _load(source: bytes | Path, max_bytes: int) -> bytes:

@@ -29,6 +29,7 @@ def check_ranges(
     inputs: int | Mapping[str, UnitRange],
     frac_bits: int,
     spectra: Spectra | None = None,
+    found: dict[str, Interval] | None = None,
 ) -> dict[str, Interval]:
     """Check that no value leaves the range for inputs inside theirs.
 
@@ -38,6 +39,7 @@ def check_ranges(
         inputs: a range for each; or a limit: every input lies strictly between -limit and limit.
         frac_bits: fractional bits of the fixed-point encoding.
         spectra: largest stretches of weights that are known already.
+        found: filled with what is found, also where a node is then refused.
 
     Returns:
         Intervals of all tensors by name, in units of 2^-frac_bits.
@@ -46,7 +48,8 @@ def check_ranges(
         ModelRefused: a value may leave the range; the message names the node.
     """
     scale, known = float(2**frac_bits), spectra if spectra is not None else Spectra()
-    found = {name: exactly(np.rint(values * scale), known.of(name)) for name, values in weights.items()}
+    found = {} if found is None else found
+    found.update({name: exactly(np.rint(values * scale), known.of(name)) for name, values in weights.items()})
     for spec in graph.inputs:
         found[spec.name] = _of_input(spec, below(inputs, frac_bits) if isinstance(inputs, int) else inputs[spec.name])
     for node in graph.nodes:
