@@ -70,7 +70,7 @@ def estimate(graph: Graph, plan: Plan, network: Network, machine: Machine) -> La
 
 
 def multiplications(graph: Graph, batch: int) -> int:
-    """Of products of matrices and of convolutions, which are nearly all."""
+    """Of products of matrices, convolutions and trees' paths, which are nearly all."""
     shapes, total = infer_shapes(graph, batch), 0
     for node in graph.nodes:
         made, read = shapes[node.outputs[0]], [shapes[name] for name in node.inputs]
@@ -78,4 +78,6 @@ def multiplications(graph: Graph, batch: int) -> int:
             total += math.prod(made) * read[0][-1]
         elif node.op == "Conv":
             total += math.prod(made) * math.prod(read[1][1:])
+        elif node.op == "TreeEnsemble":
+            total += batch * math.prod(read[3])
     return total

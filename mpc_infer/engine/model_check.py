@@ -52,7 +52,7 @@ class Wanted:
     parties: int
     batch: int
     declared: Declared | None = None
-    rows: Mapping[str, Reals] | None = None
+    rows: Mapping[str, Reals] | None = field(default=None, repr=False)
 
 
 def check_model(path: Path, wanted: Wanted) -> Report:
