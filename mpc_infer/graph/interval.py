@@ -26,7 +26,10 @@ FLOAT_ERROR = 2.0**-20
 """Relative; a sum of 2^28 products in float64 is off by less."""
 CURVE_ERROR = 16.0
 """Units: what engines' smooth functions are off, at most."""
-SCALE = "declare narrower ranges of the inputs (a lower input limit), or scale the inputs or the weights down"
+SCALE = (
+    "declare narrower ranges of the inputs (a lower input limit), scale the inputs or the weights down, "
+    "or give activations ceilings (docs/models.md)"
+)
 
 Reals = NDArray[np.float64]
 

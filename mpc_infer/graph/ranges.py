@@ -47,16 +47,37 @@ def check_ranges(
     Raises:
         ModelRefused: a value may leave the range; the message names the node.
     """
+    found = given(graph, weights, inputs, frac_bits, spectra)
+    for node in graph.nodes:
+        found[node.outputs[0]] = made(node, found, frac_bits)
+    return found
+
+
+def given(
+    graph: Graph,
+    weights: Mapping[str, Reals],
+    inputs: int | Mapping[str, UnitRange],
+    frac_bits: int,
+    spectra: Spectra | None = None,
+) -> dict[str, Interval]:
+    """Intervals of weights and inputs, as `check_ranges` begins with them."""
     scale, known = float(2**frac_bits), spectra if spectra is not None else Spectra()
     found = {} if found is None else found
     found.update({name: exactly(np.rint(values * scale), known.of(name)) for name, values in weights.items()})
     for spec in graph.inputs:
         found[spec.name] = _of_input(spec, below(inputs, frac_bits) if isinstance(inputs, int) else inputs[spec.name])
-    for node in graph.nodes:
-        result = RULES[str(node.op)](node, [found[name] for name in node.inputs], frac_bits)
-        check(node, result.magnitude, VALUE_BITS)
-        found[node.outputs[0]] = result
     return found
+
+
+def made(node: Node, found: Mapping[str, Interval], frac_bits: int) -> Interval:
+    """The interval of what a node makes of others.
+
+    Raises:
+        ModelRefused: a value may leave the range; the message names the node.
+    """
+    result = RULES[str(node.op)](node, [found[name] for name in node.inputs], frac_bits)
+    check(node, result.magnitude, VALUE_BITS)
+    return result
 
 
 def _of_input(spec: TensorSpec, given: UnitRange) -> Interval:
