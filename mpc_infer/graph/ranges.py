@@ -62,8 +62,7 @@ def given(
 ) -> dict[str, Interval]:
     """Intervals of weights and inputs, as `check_ranges` begins with them."""
     scale, known = float(2**frac_bits), spectra if spectra is not None else Spectra()
-    found = {} if found is None else found
-    found.update({name: exactly(np.rint(values * scale), known.of(name)) for name, values in weights.items()})
+    found = {name: exactly(np.rint(values * scale), known.of(name)) for name, values in weights.items()}
     for spec in graph.inputs:
         found[spec.name] = _of_input(spec, below(inputs, frac_bits) if isinstance(inputs, int) else inputs[spec.name])
     return found
