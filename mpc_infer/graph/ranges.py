@@ -47,7 +47,8 @@ def check_ranges(
     Raises:
         ModelRefused: a value may leave the range; the message names the node.
     """
-    found = given(graph, weights, inputs, frac_bits, spectra)
+    found = {} if found is None else found
+    found.update(given(graph, weights, inputs, frac_bits, spectra))
     for node in graph.nodes:
         found[node.outputs[0]] = made(node, found, frac_bits)
     return found
