@@ -14,6 +14,9 @@ from mpc_infer.graph.raw import RawNode
 from mpc_infer.graph.shapes import ShapeError
 
 Rule = Callable[[Lowering, RawNode], Value | None]
+LOWEST_MASK = -21845.0
+"""Two thirds of what can be compared. Scores of S and less in size pass the check of ranges where
+S + 21845 < 2^15 - 16: then a masked score lies more than 15.5, where exp ends, below all others, since 2 S < 21845 - 15.5."""
 
 
 def reals(values: Array, name: str) -> NDArray[np.float64]:
@@ -132,7 +135,16 @@ def renamed(low: Lowering, node: RawNode, name: str, shape: Sizes) -> Value | No
 
 def add(low: Lowering, node: RawNode) -> Value:
     """Sum with broadcasting."""
-    return binary(low, Op.ADD, *(low.operand(name) for name in node.inputs))
+    return binary(low, Op.ADD, *(_finite(low, node, low.operand(name)) for name in node.inputs))
+
+
+def _finite(low: Lowering, node: RawNode, operand: Operand) -> Operand:
+    """A mask of -infinity before a Softmax with finite numbers that make the same zeros."""
+    result = node.outputs[0]
+    softmax = low.reads[result] == 1 and result in low.readers and low.readers[result].op == "Softmax"
+    if not softmax or isinstance(operand, Value) or np.isnan(operand.array).any():
+        return operand
+    return Constant(operand.label, np.maximum(operand.array, LOWEST_MASK))
 
 
 def subtract(low: Lowering, node: RawNode) -> Value:

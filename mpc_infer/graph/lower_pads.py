@@ -1,13 +1,15 @@
 """Lowering of what puts elements around or beside others: pads, repetitions, blocks of images."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from mpc_infer.graph.ir import Op
+from mpc_infer.graph.lower_compare import real
 from mpc_infer.graph.lower_linear import binary, expanded, renamed
-from mpc_infer.graph.lower_views import joined, part, permuted, picked, viewed
-from mpc_infer.graph.lowering import Constant, Lowering, Value
+from mpc_infer.graph.lower_views import TABLE, joined, last, part, permuted, picked, viewed
+from mpc_infer.graph.lowering import Constant, Lowering, Value, elements
 from mpc_infer.graph.raw import RawNode, integer, integers, number, text
 from mpc_infer.graph.shapes import MAX_RANK, ShapeError
 
@@ -102,6 +104,56 @@ def _mirrored(size: int, before: int, after: int, mode: str) -> list[int]:
     return [int(each) for each in np.where(folded >= size, period - folded, folded)]
 
 
+def concat(low: Lowering, node: RawNode) -> Value:
+    """Tensors one after the other; constants are added to zeros, which are something minus itself."""
+    operands = [low.operand(name) for name in node.inputs]
+    like = next((each for each in operands if isinstance(each, Value)), None)
+    if like is None:
+        raise ShapeError("it works on weights only; fold it before exporting")
+    values = [each if isinstance(each, Value) else _computed(low, each, like) for each in operands]
+    return joined(low, values, integer(node, "axis", 0) % len(like.shape))
+
+
+def _computed(low: Lowering, constant: Constant, like: Value) -> Value:
+    one = like
+    for axis, size in enumerate(like.shape):
+        one = part(low, one, axis, 0, 1) if size > 1 else one
+    return binary(low, Op.ADD, binary(low, Op.SUB, one, one), real(constant))
+
+
+def gather_nd(low: Lowering, node: RawNode) -> Value:
+    """Parts at constant places of the first axes."""
+    if node.inputs[1] not in low.constants:
+        raise ShapeError("it picks elements at secret places", TABLE)
+    value, places = low.value(node.inputs[0]), low.constants[node.inputs[1]].astype(np.int64)
+    depth = places.shape[-1]
+    if integer(node, "batch_dims", 0) or not 1 <= depth <= len(value.shape):
+        raise ShapeError("its batch_dims are not 0, or its places have more axes than there are")
+    if value.rows is not None and value.rows < depth and value.shape[:depth] != (1,) * depth:
+        raise ShapeError("it picks rows; every row is evaluated by itself")
+    sizes = value.shape[:depth]
+    if (places < -np.asarray(sizes)).any() or (places >= sizes).any():
+        raise ShapeError(f"a place lies outside of {sizes}")
+    flat = np.ravel_multi_index(tuple(np.moveaxis(places % sizes, -1, 0)), sizes).reshape(-1)
+    merged = viewed(low, value, (elements(sizes), *value.shape[depth:]))
+    found = picked(low, replace(merged, rows=None), 0, [int(each) for each in flat])
+    rows = None if value.rows is None or value.rows < depth else value.rows - depth + places.ndim - 1
+    return low.settle(found.name, (*places.shape[:-1], *value.shape[depth:]), rows)
+
+
+def cumulated(low: Lowering, node: RawNode) -> Value:
+    """Sums of everything up to each element of an axis: a product with a triangle of ones."""
+    value, axis = low.value(node.inputs[0]), int(low.known(node.inputs[1], "axis").reshape(-1)[0])
+    axis %= len(value.shape)
+    ones = np.tri(value.shape[axis], k=-integer(node, "exclusive", 0))
+    moved, lead = last(low, value, (axis,))
+    matrix = low.weight(Constant(f"triangle{ones.shape}", ones if integer(node, "reverse", 0) else ones.T))
+    flat = low.reshape(moved.name, (None, elements(lead), value.shape[axis]))
+    found = low.settle(low.emit(Op.LINEAR, (flat, matrix)), (*lead, value.shape[axis]), moved.rows)
+    order = [place for place in range(len(value.shape)) if place != axis] + [axis]
+    return permuted(low, found, tuple(order.index(place) for place in range(len(order))))
+
+
 def depth_to_space(low: Lowering, node: RawNode) -> Value:
     """Channels to blocks of the image."""
     value, block = low.value(node.inputs[0]), integer(node, "blocksize", 0)
@@ -134,6 +186,9 @@ PADS: Mapping[str, Rule] = {
     "Expand": expand,
     "Tile": tile,
     "Pad": pad,
+    "Concat": concat,
+    "CumSum": cumulated,
+    "GatherND": gather_nd,
     "DepthToSpace": depth_to_space,
     "SpaceToDepth": space_to_depth,
 }

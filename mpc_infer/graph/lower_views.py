@@ -198,12 +198,6 @@ def split(low: Lowering, node: RawNode) -> None:
         start += size
 
 
-def concat(low: Lowering, node: RawNode) -> Value:
-    """Tensors one after the other."""
-    values = [low.value(name) for name in node.inputs]
-    return joined(low, values, integer(node, "axis", 0) % len(values[0].shape))
-
-
 def gather(low: Lowering, node: RawNode) -> Value:
     """Elements at constant places."""
     if node.inputs[0] in low.constants:
@@ -261,7 +255,6 @@ VIEWS: Mapping[str, Rule] = {
     "Size": size_of,
     "Slice": slice_of,
     "Split": split,
-    "Concat": concat,
     "Gather": gather,
 }
 """ONNX operator: how it is lowered."""

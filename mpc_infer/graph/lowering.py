@@ -25,6 +25,7 @@ Sizes = tuple[int, ...]
 SEVERAL_OUTPUTS = frozenset({"Split", "ai.onnx.ml.LinearClassifier", "ai.onnx.ml.TreeEnsembleClassifier"})
 MISFITS = (ValueError, TypeError, IndexError, KeyError, ZeroDivisionError, OverflowError)
 """What numpy and Python raise at shapes and attributes that do not fit: a file comes from outside."""
+MAX_WEIGHT = 2.0**15
 MAX_FOLDED = 2**26
 """Elements of everything that is computed here from constants."""
 
@@ -105,6 +106,7 @@ class Lowering:
         constants: every constant of the file and what was computed from them.
         weights: of the graph.
         reads: how often each tensor of the file is read.
+        readers: the last node that reads it.
     """
 
     def __init__(self, model: RawModel) -> None:
@@ -113,6 +115,7 @@ class Lowering:
         self.weights: dict[str, NDArray[np.float64]] = {}
         self.reads = Counter(name for node in model.nodes for name in node.inputs)
         self.reads.update(model.outputs)
+        self.readers = {name: node for node in model.nodes for name in node.inputs}
         self._values = {name: Value(name, shape, 0) for name, shape in model.inputs.items()}
         self._shapes: dict[str, Shape] = {name: placed(shape) for name, shape in model.inputs.items()}
         self._nodes: dict[str, Node] = {}
@@ -287,6 +290,8 @@ class Lowering:
                 raise ModelRefused("an output of the model is an input, a constant, or the same as another output")
             names[value.name] = name
         nodes, weights = simplify(list(self._nodes.values()), self.weights, frozenset(names))
+        for node in nodes:
+            _check_size(node, weights)
         return self._graph(nodes, weights, names), weights
 
     def _graph(self, nodes: list[Node], weights: Mapping[str, NDArray[np.float64]], names: Mapping[str, str]) -> Graph:
@@ -296,6 +301,15 @@ class Lowering:
             weights=tuple(TensorSpec(name, array.shape) for name, array in weights.items()),
             nodes=tuple(_renamed(node, names) for node in _distinct(nodes)),
         )
+
+
+def _check_size(node: Node, weights: Mapping[str, NDArray[np.float64]]) -> None:
+    for name in node.inputs:
+        if name in weights and np.abs(weights[name]).max() >= MAX_WEIGHT:
+            raise ModelRefused(
+                f"weight {name!r} of node {node.name!r} holds a number of 2^15 or more, which is out of range",
+                remedy="scale it down; in a mask -1000 is as good as any",
+            )
 
 
 def _distinct(nodes: list[Node]) -> list[Node]:

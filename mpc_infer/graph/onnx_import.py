@@ -1,7 +1,8 @@
-"""Reading an ONNX file. The only module that imports onnx, and only when a file is read.
+"""Reading an ONNX file. The only module of this process that imports onnx, and only when a file is read.
 
-Order of work: size, parse, no external data, only known operators, ONNX's own checker with shape inference, then
-lowering to the graph (:mod:`mpc_infer.graph.lowering`). A file comes from outside: everything in it is judged.
+Order of work: size, parse, no external data, only known operators, ONNX's own checker with shape inference
+(:mod:`mpc_infer.graph.onnx_checker`) in a process of its own, then lowering to the graph
+(:mod:`mpc_infer.graph.lowering`). A file comes from outside: everything in it is judged.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,6 +18,7 @@ from mpc_infer.graph.folding import FOLDS, INTEGER_TYPES
 from mpc_infer.graph.ir import MAX_NODES, Graph
 from mpc_infer.graph.lower_ml import EXTRACTOR, ML, NAMING, SCORES
 from mpc_infer.graph.lowering import lower
+from mpc_infer.graph.onnx_checker import check_consistency
 from mpc_infer.graph.operators import OPERATORS
 from mpc_infer.graph.patterns import with_gelu
 from mpc_infer.graph.raw import AttributeValue, RawModel, RawNode
@@ -24,6 +26,8 @@ from mpc_infer.graph.raw import AttributeValue, RawModel, RawNode
 MAX_ONNX_BYTES = 512 * 2**20
 REMEDIES: Mapping[str, str] = {
     "LogSoftmax": "export the scores before it; the client can take the softmax",
+    "Einsum": "write it as MatMul, Mul and ReduceSum",
+    "TopK": "let the client sort the scores",
     f"{ML}Normalizer": "normalise the rows at the client",
 }
 """What to do instead of some operators."""
@@ -79,7 +83,7 @@ def raw_onnx(source: bytes | Path, *, max_bytes: int = MAX_ONNX_BYTES, known_onl
     nodes = _live_nodes(model.graph)
     if known_only:
         _check_operators(nodes)
-    _check_consistency(data, model)
+    check_consistency(data)
     return with_gelu(_read(model, nodes))
 
 
@@ -203,16 +207,6 @@ def _check_operators(nodes: Iterable[tuple[str, Any]]) -> None:
                 f"node {name!r} is a {operator}, which has no private protocol here",
                 remedy=REMEDIES.get(operator, "docs/models.md lists the operators that can be used"),
             )
-
-
-def _check_consistency(data: bytes, model: Any) -> None:
-    """ONNX's own checker with shape inference: names, order (so no cycles), attributes, shapes, tensor sizes."""
-    import onnx
-
-    try:
-        onnx.checker.check_model(data, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
-        raise CorruptModel(f"the model is inconsistent: {_first_line(error)}") from error
 
 
 def _first_line(error: Exception) -> str:

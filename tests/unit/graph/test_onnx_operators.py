@@ -10,6 +10,7 @@ import pytest
 from mpc_infer.errors import UnsupportedOperator
 from mpc_infer.graph import import_onnx
 from mpc_infer.graph.operators import OPERATORS
+from mpc_infer.graph.ranges import check_ranges
 from tests.unit.graph.onnx_models import make_model, node, run_onnx, values
 from tests.unit.graph.test_onnx_import import check_same, run_imported
 
@@ -119,6 +120,8 @@ CASES: dict[str, tuple[str, tuple[Any, ...], dict[str, Any], dict[str, Any]]] = 
         {"s": values((4,), 1), "b": values((4,), 2)},
         {"epsilon": 1e-3, "num_groups": 2},
     ),
+    "cumulated": ("CumSum", SEQUENCE, {"a": np.asarray(PLACE(1))}, {}),
+    "cumulated_backwards": ("CumSum", SEQUENCE, {"a": np.asarray(PLACE(-1))}, {"reverse": 1, "exclusive": 1}),
     "reduce_min": ("ReduceMin", SEQUENCE, {"a": np.array([1], PLACE)}, {}),
     "reduce_l1": ("ReduceL1", SEQUENCE, {"a": np.array([-1], PLACE)}, {"keepdims": 0}),
     "reduce_l2": ("ReduceL2", SEQUENCE, {"a": np.array([-1], PLACE)}, {}),
@@ -238,6 +241,33 @@ def test_where_the_condition_is_known() -> None:
         node("Where", ["no", "x", "b"], "y"),
     ]
     several(nodes, constants, 8)
+
+
+def test_constants_beside_computed_values() -> None:
+    constants = {"token": values((1, 1, 4), 1), "p": np.array([[1, 2], [-1, 0], [0, 3]], PLACE)}
+    nodes = [
+        node("Expand", ["token", "rows"], "e"),
+        node("Concat", ["e", "x", "token"], "c", axis=1),  # [N, 5, 4]
+        node("Transpose", ["c"], "t", perm=[1, 2, 0]),
+        node("GatherND", ["t", "p"], "g"),
+        node("Transpose", ["g"], "y", perm=[1, 0]),
+    ]
+    model = make_model(nodes, constants | {"rows": np.array([1, 1, 1], PLACE)}, inputs={"x": [1, 3, 4]})
+    check_same(bytes(model.SerializeToString()), {"x": values((1, 3, 4), 9)})
+
+
+@pytest.mark.parametrize("lowest", [-np.inf, np.finfo(F).min, -1000.0])
+def test_attention_looks_only_back(lowest: float) -> None:
+    mask = np.triu(np.full((6, 6), lowest, F), 1)
+    nodes = [
+        node("Transpose", ["x"], "t", perm=[0, 2, 1]),
+        node("MatMul", ["x", "t"], "s"),
+        node("Add", ["s", "mask"], "m"),
+        node("Softmax", ["m"], "p"),
+        node("MatMul", ["p", "x"], "y"),
+    ]
+    imported = several(nodes, {"mask": mask}, 6, 8)
+    check_ranges(imported.graph, imported.weights, 16, 16)
 
 
 def test_vectors_and_stacks_that_repeat() -> None:

@@ -225,6 +225,11 @@ def test_a_mask_of_infinity_names_its_node() -> None:
     refused(model, CorruptModel, r"'where_y'.*infinity.*large finite")
 
 
+def test_a_weight_beyond_the_range_names_its_node() -> None:
+    model = make_model([node("Add", ["x", "w"], "y")], {"w": np.full(8, -(2.0**15), np.float32)})
+    refused(model, ModelRefused, r"'w' of node 'add_y'.*2\^15")
+
+
 def test_a_dead_weight_may_be_anything() -> None:
     model = make_model([node("Relu", ["x"], "y")], {"w": np.full((2,), np.nan, np.float32)})
     assert import_onnx(bytes(model.SerializeToString())).weights == {}
