@@ -16,7 +16,7 @@ from mpc_infer.graph.shapes import ShapeError
 Rule = Callable[[Lowering, RawNode], Value | None]
 LOWEST_MASK = -21845.0
 """Two thirds of what can be compared. Scores of S and less in size pass the check of ranges where
-S + 21845 < 2^15 - 16: then a masked score lies more than 15.5, where exp ends, below all others, since 2 S < 21845 - 15.5."""
+S + 21845 < 2^15 - 16: then a masked score lies more than 15.5, where exp ends, below all others: 2 S < 21845 - 15.5."""
 
 
 def reals(values: Array, name: str) -> NDArray[np.float64]:

@@ -290,8 +290,8 @@ class Lowering:
                 raise ModelRefused("an output of the model is an input, a constant, or the same as another output")
             names[value.name] = name
         nodes, weights = simplify(list(self._nodes.values()), self.weights, frozenset(names))
-        for node in nodes:
-            _check_size(node, weights)
+        for each in nodes:
+            _check_size(each, weights)
         return self._graph(nodes, weights, names), weights
 
     def _graph(self, nodes: list[Node], weights: Mapping[str, NDArray[np.float64]], names: Mapping[str, str]) -> Graph:
