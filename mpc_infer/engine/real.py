@@ -80,7 +80,9 @@ def _tree_ensemble(node: Node, x: Sequence[Reals]) -> Reals:
     bits = (data @ features * 2.0**SMALL_BITS + thresholds >= 0).astype(np.float64)
     trees, _, decisions = paths.shape
     wrong = paths @ bits.reshape(len(data), trees, decisions).transpose(1, 2, 0) + misses[:, :, None]
-    return np.asarray((wrong == 0).transpose(2, 0, 1).reshape(len(data), -1) @ leaves)
+    return np.asarray(
+        (wrong == 0).transpose(2, 0, 1).reshape(len(data), -1) @ leaves / 2.0 ** numbers(node, "extra")[0]
+    )
 
 
 OPERATORS: Mapping[str, Operator] = {

@@ -5,11 +5,11 @@ leaves, on x of F features, with K results::
 
     bit[t, n] = [x . features[:, t N + n] + thresholds[t N + n] >= 0]
     wrong[t, l] = misses[t, l] + sum over n of paths[t, l, n] bit[t, n]       on the way to l
-    result[k] = sum over t and l of leaves[t L + l, k] [wrong[t, l] = 0]
+    result[k] = 2^-extra sum over t and l of leaves[t L + l, k] [wrong[t, l] = 0]
 
 ``features`` has at most one 1 or -1 in a column, ``paths`` consists of 0, 1 and -1, ``misses`` of whole numbers; the
 weights hold them in multiples of 2^-8, which every engine's fractional bits can say exactly. No ``wrong`` exceeds the
-attribute ``depth``. What is public is T, L, N, F, K and depth, nothing of a tree's shape.
+attribute ``depth``. What is public is T, L, N, F, K, depth and extra, nothing of a tree's shape.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,9 +28,9 @@ def tree_ensemble(
 ) -> tuple[int | None, ...]:
     """``TreeEnsemble``: see above."""
     data, features, _, paths, _, leaves = inputs
-    depth = attributes["depth"]
-    if not isinstance(depth, int) or not 1 <= depth <= MAX_DEPTH:
-        raise FunctionError(f"depth is 1 to {MAX_DEPTH}")
+    depth, extra = attributes["depth"], attributes["extra"]
+    if not (isinstance(depth, int) and isinstance(extra, int)) or not 1 <= depth <= MAX_DEPTH or not 0 <= extra < 16:
+        raise FunctionError(f"depth is 1 to {MAX_DEPTH}, extra 0 to 15")
     if any(None in shape for shape in inputs[1:]) or len(paths) != 3 or len(leaves) != 2:
         raise FunctionError("paths have three axes, leaves two")
     trees, room, decisions = (size or 0 for size in paths)

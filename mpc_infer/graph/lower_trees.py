@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from mpc_infer.graph.ir import Op
 from mpc_infer.graph.lower_functions import applied
-from mpc_infer.graph.lower_linear import binary
 from mpc_infer.graph.lowering import Constant, Lowering, Value
 from mpc_infer.graph.raw import RawNode, integer, integers, numbers, text, texts
 from mpc_infer.graph.shapes import ShapeError
 from mpc_infer.graph.tree_nodes import Votes, everywhere, forest_of_lists, forest_of_nodes, named, votes_of
+from mpc_infer.graph.tree_scaling import unscaled
 from mpc_infer.graph.trees import Forest, matrices
 
 Reals = NDArray[np.float64]
@@ -95,12 +95,13 @@ def _summed(low: Lowering, node: RawNode, forest: Forest, base: Reals) -> Value:
     value, results = low.value(node.inputs[0]), forest.leaves.shape[1]
     if len(value.shape) != 2 or base.size not in (0, results):
         raise ShapeError(f"rows of {value.shape[1:]} and {base.size} base values do not fit {results} results")
-    made = matrices(forest, value.shape[1], node.name)
+    source, forest = unscaled(low, value, forest)
+    made = matrices(forest, value.shape[1], node.name, base if base.any() else None)
     parts = ("features", "thresholds", "paths", "misses", "leaves")
     weights = [low.weight(Constant(f"{node.name}:{part}", getattr(made, part))) for part in parts]
-    name = low.emit(Op.TREE_ENSEMBLE, (value.name, *weights), {"depth": made.depth})
-    total = replace(value, name=name, shape=(1, results))
-    return binary(low, Op.ADD, total, Constant(f"{node.name}:base_values", base)) if base.any() else total
+    attributes = {"depth": made.depth, "extra": made.extra}
+    name = low.emit(Op.TREE_ENSEMBLE, (source.name, *weights), attributes)
+    return replace(value, name=name, shape=(1, results))
 
 
 def _transformed(low: Lowering, scores: Value, transform: str) -> Value:

@@ -180,6 +180,10 @@ class Lowering:
         """The graph's node that makes a value; None for an input."""
         return self._nodes.get(value.name)
 
+    def shape_of(self, name: str) -> Shape:
+        """The shape of a tensor of the graph that is computed."""
+        return self._shapes[name]
+
     def define(self, name: str, values: Array) -> None:
         """Add a constant."""
         self.constants[name] = values

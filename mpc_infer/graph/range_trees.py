@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mpc_infer.graph.error_linear import TRUNCATION
 from mpc_infer.graph.error_step import Step, around_zero
 from mpc_infer.graph.forest import SMALL_BITS
-from mpc_infer.graph.interval import COMPARE_BITS, Interval, Reals, between, check
+from mpc_infer.graph.interval import COMPARE_BITS, PRODUCT_BITS, Interval, Reals, between, check
 from mpc_infer.graph.ir import Node
+from mpc_infer.graph.windows import numbers
 
 
 def tree_ensemble(node: Node, operands: Sequence[Interval], frac_bits: int) -> Interval:
@@ -16,7 +18,9 @@ def tree_ensemble(node: Node, operands: Sequence[Interval], frac_bits: int) -> I
     read = np.abs(features.centre) / 2.0 ** (frac_bits - SMALL_BITS)
     check(node, data.magnitude @ read + thresholds.magnitude, COMPARE_BITS, "what it compares")
     low, high = (ends.sum(axis=0, keepdims=True) for ends in _ends(paths.centre, misses.centre, leaves.centre))
-    return between(low, high)
+    check(node, np.maximum(np.abs(low), np.abs(high)), PRODUCT_BITS, "a sum of leaves")
+    extra = numbers(node, "extra")[0]
+    return between(np.floor(low / 2.0**extra) - (extra > 0), np.ceil(high / 2.0**extra) + (extra > 0))
 
 
 def _ends(paths: Reals, misses: Reals, leaves: Reals) -> tuple[Reals, Reals]:
@@ -32,4 +36,6 @@ def tree_ensemble_error(step: Step) -> Interval:
     paths, misses, leaves = (value.centre for value in step.values[3:])
     low, high = _ends(paths, misses, leaves)
     off = step.errors[5].radius.reshape(*misses.shape, -1).max(axis=1)
-    return around_zero((high - low + off).sum(axis=0, keepdims=True))
+    extra = numbers(step.node, "extra")[0]
+    radius = (high - low + off).sum(axis=0, keepdims=True) / 2.0**extra
+    return around_zero(radius + TRUNCATION * (extra > 0))

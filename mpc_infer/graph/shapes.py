@@ -148,7 +148,7 @@ RULES: Mapping[str, tuple[frozenset[int], frozenset[str], Rule]] = {
     "Softmax": (frozenset({1}), frozenset(), _computed(over_last_axis)),
     "LayerNorm": (frozenset({3}), frozenset({"epsilon"}), _computed(layer_norm)),
     "ArgMax": (frozenset({1}), frozenset(), _computed(arg_max)),
-    "TreeEnsemble": (frozenset({6}), frozenset({"depth"}), _computed(tree_ensemble)),
+    "TreeEnsemble": (frozenset({6}), frozenset({"depth", "extra"}), _computed(tree_ensemble)),
     "Transpose": (frozenset({1}), frozenset({"perm"}), _computed(transpose)),
     "Slice": (frozenset({1}), frozenset({"axis", "start", "stop", "step"}), _computed(part)),
     "Concat": (frozenset(range(2, MAX_JOINED + 1)), frozenset({"axis"}), _computed(concat)),

@@ -6,7 +6,7 @@ nothing, a leaf too many is never reached.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +60,7 @@ class Forest:
 
 @dataclass(frozen=True, repr=False)
 class Matrices:
-    """The weights of a ``TreeEnsemble``, and the depth of its deepest tree."""
+    """The weights of a ``TreeEnsemble``, the depth of its deepest tree, and by how many bits leaves are shifted."""
 
     features: Reals
     thresholds: Reals
@@ -68,6 +68,7 @@ class Matrices:
     misses: Reals
     leaves: Reals
     depth: int
+    extra: int
 
 
 @dataclass(frozen=True)
@@ -78,12 +79,13 @@ class _Tree:
     ways: list[tuple[int, tuple[tuple[int, int], ...]]]
 
 
-def matrices(forest: Forest, features: int, node: str) -> Matrices:
+def matrices(forest: Forest, features: int, node: str, base: Reals | None = None) -> Matrices:
     """Write trees as matrices.
 
     Args:
         features: how many a row has.
         node: name, for messages.
+        base: (results,), added to whatever the trees say: it goes into the leaves of the first tree.
 
     Raises:
         ShapeError: the trees are too deep, too large or too many.
@@ -109,6 +111,7 @@ def matrices(forest: Forest, features: int, node: str) -> Matrices:
         misses=np.full((len(trees), room), SMALL),
         leaves=np.zeros((len(trees) * room, forest.leaves.shape[1])),
         depth=max(1, max(len(way) for tree in trees for _, way in tree.ways)),
+        extra=0,
     )
     for number, tree in enumerate(trees):
         for place, index in enumerate(tree.decisions):
@@ -116,7 +119,22 @@ def matrices(forest: Forest, features: int, node: str) -> Matrices:
         for place, (leaf, way) in enumerate(tree.ways):
             _write_leaf(made, number, place, way)
             made.leaves[number * room + place] = forest.leaves[leaf]
-    return made
+    if base is not None:
+        made.leaves[: len(trees[0].ways)] += base
+    extra = _extra_bits(len(trees), made.leaves)
+    return replace(made, extra=extra, leaves=made.leaves * 2.0**extra)
+
+
+def _extra_bits(trees: int, leaves: Reals) -> int:
+    """Fractional bits more for the leaves, so that what their encodings are off adds up to an eighth of a unit.
+
+    As many as still leave the largest one below the limit of weights.
+    """
+    largest = float(np.abs(leaves).max())
+    if trees == 1 or not math.isfinite(largest):
+        return 0
+    room = math.floor(math.log2(FARTHEST / max(largest, 1.0)) - 2.0**-16)
+    return max(0, min((trees - 1).bit_length() + 2, room))
 
 
 def _walk(forest: Forest, root: int, node: str) -> _Tree:

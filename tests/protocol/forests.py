@@ -57,7 +57,7 @@ def graph_of_forest(forest: Forest, features: int) -> tuple[Graph, dict[str, Any
     """One node, and its weights."""
     made = matrices(forest, features, "trees")
     weights = {name: getattr(made, name) for name in NAMES}
-    node = Node("trees", "TreeEnsemble", ("x", *NAMES), ("y",), {"depth": made.depth})
+    node = Node("trees", "TreeEnsemble", ("x", *NAMES), ("y",), {"depth": made.depth, "extra": made.extra})
     graph = Graph(
         (TensorSpec("x", (None, features)),),
         (TensorSpec("y", (None, made.leaves.shape[1])),),

@@ -23,9 +23,17 @@ EXACT = {
     "Min",
     "MaxPool 2×2",
     "ArgMax of 64",
+}
+ONE_TRUNCATION = {
+    "Linear",
+    "Conv",
+    "MatMul",
+    "Mul",
+    "Mul by a weight",
+    "LeakyRelu",
+    "AveragePool 2×2",
     "TreeEnsemble of 4 trees with 16 leaves",
 }
-ONE_TRUNCATION = {"Linear", "Conv", "MatMul", "Mul", "Mul by a weight", "LeakyRelu", "AveragePool 2×2"}
 BOUNDS = dict(re.findall(r"^\| `(\w+)` \|(?: [^|]+ \|){4} ([\d.]+) \|$", PAGE, re.MULTILINE))
 OPERATORS = [pytest.param(*each, id=each[0]) for each in operators()]
 

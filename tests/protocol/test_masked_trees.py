@@ -23,13 +23,14 @@ def on_grid(values: np.ndarray) -> np.ndarray:
 
 
 def check(forest: Forest, rows: np.ndarray, parties: int = 2, lean_from: int = LEAN) -> None:
-    """The masked engine, the oracle and the trees themselves agree, but for the encoding of the leaves."""
+    """The masked engine, the oracle and the trees themselves agree, but for a truncation and the leaves' encoding."""
     graph, weights = graph_of_forest(forest, rows.shape[1])
     run = evaluate(graph, weights, {"x": rows}, parties, lean_from=lean_from)
-    assert run.worst() == 0
-    assert run.plan.rounds == (7 if lean_from == LEAN else 6)
+    several = len(forest.roots) > 1
+    assert run.worst() <= several
+    assert run.plan.rounds == (7 if lean_from == LEAN else 6) + several
     off = np.abs(run.ring["y"].view(np.int64) * UNIT - follow(forest, rows))
-    assert off.max() <= len(forest.roots) * UNIT / 2
+    assert off.max() <= (1.125 if several else 0.5) * UNIT
 
 
 @pytest.mark.parametrize("parties", [2, 3, 4])
@@ -87,8 +88,8 @@ def test_trees_of_all_sizes():
 def test_one_hundred_trees_of_depth_six_on_thirty_features():
     graph, weights = graph_of_forest(random_forest(100, 6, 30, full=True), 30)
     run = evaluate(graph, weights, {"x": np.random.default_rng(1).normal(size=(1, 30))})
-    assert run.worst() == 0
-    assert (run.plan.rounds, run.plan.bytes_sent, run.plan.correction_bytes) == (7, 111_808, 888_440)
+    assert run.worst() <= 1
+    assert (run.plan.rounds, run.plan.bytes_sent, run.plan.correction_bytes) == (8, 111_880, 888_448)
 
 
 def test_depth_costs_no_rounds_and_the_shapes_of_trees_nothing_public():
@@ -159,3 +160,13 @@ def test_a_hundred_boosted_trees_on_breast_cancer():
     assert np.abs(found - expected).max() < 2e-4
     right = (found.argmax(axis=1) == targets[:171]).mean()
     assert right == (expected.argmax(axis=1) == targets[:171]).mean() > 0.9
+
+
+def test_leaves_have_as_many_bits_more_as_there_are_trees():
+    """A thousand leaves of 1/1000 make 1, where each of them is off by 0.46 units alone."""
+    decisions = [Decision(0, 0.0, "BRANCH_LEQ", ~place, ~1000) for place in range(1000)]
+    forest = Forest(decisions, list(range(1000)), np.append(np.full(1000, 0.001), 0.0)[:, None])
+    graph, weights = graph_of_forest(forest, 1)
+    assert graph.nodes[0].attributes["extra"] == 12
+    run = evaluate(graph, weights, {"x": np.array([[-1.0], [1.0]])})
+    assert np.abs(run.ring["y"].view(np.int64)[:, 0] - [65536, 0]).max() <= 1

@@ -5,7 +5,8 @@
 3. Open the bits modulo a little more than the depth. For each leaf the number of wrong decisions on the way to it: a
    product with secret paths; open it.
 4. Where that is zero: one table for each leaf gives 1 or 0 as a share. Open it.
-5. The leaves' values: a product with secret weights, which is not truncated, since a leaf is reached or not.
+5. The leaves' values: a product with secret weights. A leaf is reached or not, so that only the leaves' extra bits have
+   to be truncated, where somebody needs the result without them.
 
 Everything up to the leaves consists of whole numbers (in multiples of 2^(f - 8)), so no comparison is off.
 """
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def tree_ensemble(lowering: "Lowering", node: Node) -> Tensor:
-    """A sum of leaves, with f fractional bits, as a share."""
+    """A sum of leaves, as a share, with as many fractional bits beyond f as the leaves have."""
     builder, data = lowering.builder, lowering.tensor(node.inputs[0])
     trees, room, _ = lowering.shapes[node.inputs[3]]
     bits = decisions(lowering, node, builder.masked(data))
@@ -33,9 +34,8 @@ def tree_ensemble(lowering: "Lowering", node: Node) -> Tensor:
     flat = builder.reshape(found, (trees * room, rows))
     by_row = builder.open(builder.view("permute", (flat,), (rows, trees * room), (1, 0)))
     leaves = _weight(builder, node.inputs[5], (trees * room, results))
-    return Tensor(
-        (rows, results), shares={0: builder.add("linear", (by_row, leaves), (rows, results), (trees * room,))}
-    )
+    total = builder.add("linear", (by_row, leaves), (rows, results), (trees * room,))
+    return Tensor((rows, results), shares={numbers(node, "extra")[0]: total})
 
 
 def decisions(lowering: "Lowering", node: Node, data: int) -> int:

@@ -38,7 +38,7 @@ SINGLE: dict[str, tuple[tuple[int, ...], dict[str, tuple[int, ...]], dict[str, A
     "TreeEnsemble": (
         (4,),
         {"features": (4, 9), "thresholds": (9,), "paths": (3, 4, 3), "misses": (3, 4), "leaves": (12, 2)},
-        {"depth": 2},
+        {"depth": 2, "extra": 4},
     ),
     "Transpose": ((3, 4), {}, {"perm": (0, 2, 1)}),
     "Slice": ((3, 4), {}, {"axis": 2, "start": 0, "stop": 3, "step": 2}),
