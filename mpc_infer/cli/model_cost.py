@@ -48,7 +48,7 @@ def cost(file: Path, rows: tuple[int, ...], parties: tuple[int, ...], engine: st
     """
     from mpc_infer.engine.costs import model_cost
 
-    graph = _graph(file)
+    graph = read_graph(file)
     costs = [model_cost(engine, graph, batch, count) for count in parties for batch in rows]
     if as_json:
         print_json({"file": str(file), "graph": graph.digest.hex(), "plans": [describe(each) for each in costs]})
@@ -57,7 +57,12 @@ def cost(file: Path, rows: tuple[int, ...], parties: tuple[int, ...], engine: st
         _print(each)
 
 
-def _graph(file: Path) -> "Graph":
+def read_graph(file: Path) -> "Graph":
+    """The graph of an ONNX file, or one as parties store it (.json).
+
+    Raises:
+        ModelRefused: it cannot be read.
+    """
     from mpc_infer.errors import CorruptModel
     from mpc_infer.graph import Graph, import_onnx
     from mpc_infer.graph.wire import MAX_GRAPH_BYTES

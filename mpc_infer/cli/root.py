@@ -13,7 +13,7 @@ from mpc_infer.errors import MpcInferError
 _COMMANDS = {
     "demo": Entry("mpc_infer.cli.demo:demo", "A whole network on this machine: train, publish, infer, verify."),
     "devnet": Entry("mpc_infer.cli.devnet:devnet", "A network to play with: keys, configuration, processes."),
-    "model": Entry("mpc_infer.cli.model:model", "Publish, list and show models; say what they cost."),
+    "model": Entry("mpc_infer.cli.model:model", "Check, publish, list, show and verify models; say what they cost."),
     "infer": Entry("mpc_infer.cli.infer:infer", "Send rows of a .npy or .csv file to a model."),
     "receipt": Entry("mpc_infer.cli.receipt:receipt", "Show and verify receipts."),
     "client": Entry("mpc_infer.cli.client:client", "Make the keys and the configuration of a client."),

@@ -7,7 +7,8 @@ from typing import Self
 
 from numpy.typing import ArrayLike
 
-from mpc_infer.chain.records import TxResult
+from mpc_infer.chain.records import PartyRecord, TxResult
+from mpc_infer.client.catalogue import Catalogue, Evidence, ModelVersion, VerifiedModel
 from mpc_infer.client.config import ClientConfig
 from mpc_infer.client.core import Core
 from mpc_infer.client.jobs import Jobs, Submission
@@ -66,6 +67,10 @@ class AsyncClient:
     @property
     def _owner(self) -> Owner:
         return Owner(self.core)
+
+    @property
+    def _catalogue(self) -> Catalogue:
+        return Catalogue(self.core)
 
     async def infer(
         self,
@@ -138,6 +143,18 @@ class AsyncClient:
     async def models(self, name: str = "") -> tuple[Manifest, ...]:
         """The manifests of the models that the coordinator lists, consistent in themselves."""
         return tuple(facts.manifest for facts in await self.core.facts.summaries(name))
+
+    async def versions(self, name: str = "") -> tuple[ModelVersion, ...]:
+        """The versions that the coordinator lists, with what the chain says of each."""
+        return await self._catalogue.versions(name)
+
+    async def parties(self, manifest: Manifest) -> tuple[PartyRecord, ...]:
+        """The parties that hold a model's shares, in order, as the chain has them."""
+        return await self._catalogue.parties(manifest)
+
+    async def verify_model(self, name: str, evidence: Evidence, version: int | None = None) -> VerifiedModel:
+        """Check that a file is what was published under a name; see Catalogue.verify."""
+        return await self._catalogue.verify(name, evidence, version)
 
     async def package(
         self,

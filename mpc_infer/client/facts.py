@@ -163,7 +163,7 @@ class Facts:
             raise ModelNotFound(f"the coordinator does not have the active version of {name!r}")
         if facts.manifest.party_set_id != network.party_set:
             raise PartySetMismatch(f"model {name!r} belongs to another party set than the coordinator's")
-        _check_record(facts.manifest, record)
+        check_record(facts.manifest, record)
         return facts
 
     def _active(self, name: str) -> ModelRecord:
@@ -174,14 +174,18 @@ def _call_until(deadline: float) -> float:
     return min(deadline, time.monotonic() + CALL_TIMEOUT_S)
 
 
-def _check_record(manifest: Manifest, record: ModelRecord) -> None:
-    """The parties sign only for the manifest's owner; name and version are what the owner told the registry."""
+def check_record(manifest: Manifest, record: ModelRecord) -> None:
+    """The parties sign only for the manifest's owner; name and version are what the owner told the registry.
+
+    Raises:
+        InvalidRequest: the registry says something else than the manifest.
+    """
     said = (manifest.owner, manifest.name, manifest.version, manifest.party_set_id)
     known = (record.owner, record.name, record.version, record.party_set)
     for what, in_manifest, in_registry in zip(("owner", "name", "version", "party set"), said, known, strict=True):
         if in_manifest != in_registry:
             raise InvalidRequest(
-                f"the registry names another {what} for the active version of {record.name!r} than its manifest",
+                f"the registry names another {what} for this version of {record.name!r} than its manifest",
                 remedy="do not use this version; tell the model's owner",
             )
 

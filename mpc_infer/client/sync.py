@@ -7,8 +7,9 @@ from typing import Self
 
 from numpy.typing import ArrayLike
 
-from mpc_infer.chain.records import TxResult
+from mpc_infer.chain.records import PartyRecord, TxResult
 from mpc_infer.client.aio import ANCHOR_TIMEOUT_S, AsyncClient
+from mpc_infer.client.catalogue import Evidence, ModelVersion, VerifiedModel
 from mpc_infer.client.config import ClientConfig
 from mpc_infer.client.jobs import Submission
 from mpc_infer.client.loop import LoopThread
@@ -94,6 +95,18 @@ class Client:
     def models(self, name: str = "") -> tuple[Manifest, ...]:
         """The manifests of the models that the coordinator lists, consistent in themselves."""
         return self._thread.run(self._async.models(name))
+
+    def versions(self, name: str = "") -> tuple[ModelVersion, ...]:
+        """The versions that the coordinator lists, with what the chain says of each."""
+        return self._thread.run(self._async.versions(name))
+
+    def parties(self, manifest: Manifest) -> tuple[PartyRecord, ...]:
+        """The parties that hold a model's shares, in order, as the chain has them."""
+        return self._thread.run(self._async.parties(manifest))
+
+    def verify_model(self, name: str, evidence: Evidence, version: int | None = None) -> VerifiedModel:
+        """Check that a file is what was published under a name; see Catalogue.verify."""
+        return self._thread.run(self._async.verify_model(name, evidence, version))
 
     def package(
         self,

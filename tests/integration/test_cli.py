@@ -34,11 +34,20 @@ def answer(*arguments: object) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def typed(net: Devnet, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    """A model published by the command."""
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ONNX file, and beside it what its owner says of its inputs."""
     file = tmp_path_factory.mktemp("model") / "model.onnx"
     file.write_bytes(dense_onnx(((np.array([[1.0, -2.0], [0.5, 4.0]]), np.array([0.25, 0.0])),), NAME))
-    return answer("model", "publish", file, "--name", NAME, "--public", "--config", net.client(OWNER))
+    file.with_name("ranges.json").write_text('{"x": {"low": [-100, 0], "high": [100, 8]}}')
+    return file
+
+
+@pytest.fixture(scope="module")
+def typed(net: Devnet, source: Path) -> dict[str, object]:
+    """A model published by the command."""
+    ranges, openings = source.with_name("ranges.json"), source.with_name("openings")
+    said = ("--ranges", ranges, "--keep-openings", openings)
+    return answer("model", "publish", source, "--name", NAME, "--public", *said, "--config", net.client(OWNER))
 
 
 @pytest.fixture(scope="module")
@@ -82,11 +91,37 @@ def test_models_are_listed_and_shown(net: Devnet, typed: dict[str, object]) -> N
     assert [each["model_hash"] for each in listed if each["name"] == NAME] == [typed["model_hash"]]  # type: ignore[attr-defined]
     (shown,) = answer("model", "show", NAME, "--config", net.client(DATA_OWNER))["versions"]  # type: ignore[misc]
     assert (shown["version"], shown["inputs"]) == (1, {"x": "[rows, 2]"})
+    assert (shown["status"], shown["public"], len(shown["members"])) == ("active", True, 3)
+    assert shown["input_ranges"] == {"x": {"low": -100.0, "high": 100.0, "ranges": 2}}
     lines = run("model", "show", NAME, "--config", net.client(DATA_OWNER)).stdout
     assert str(typed["model_hash"]) in lines
+    for line in ("version      1", "status       active", "frac bits    16", "calibration  none", "public       yes"):
+        assert line in lines
     missing = run("model", "show", "no-such-model", "--config", net.client(DATA_OWNER))
     assert missing.returncode == 4
     assert "MODEL_NOT_FOUND" in missing.stderr
+
+
+def test_a_file_is_what_was_published(net: Devnet, typed: dict[str, object], source: Path) -> None:
+    config = ("--config", net.client(OWNER))
+    openings = source.with_name("openings")
+    assert [path.stat().st_mode & 0o077 for path in (openings, *openings.iterdir())] == [0] * 4
+    told = answer("model", "verify", NAME, source, "--openings", openings, *config)
+    assert (told["model_hash"], told["weights"], len(told["steps"])) == (typed["model_hash"], "the same", 4)  # type: ignore[arg-type]
+    other = source.with_name("other.onnx")
+    other.write_bytes(dense_onnx(((np.array([[1.0, -2.0], [0.5, 3.0]]), np.array([0.25, 0.0])),), NAME))
+    # Without the openings nobody can tell other weights of the same graph.
+    assert answer("model", "verify", NAME, other, *config)["weights"] == "not shown"
+    refused = run("model", "verify", NAME, other, "--openings", openings, *config)
+    assert (refused.returncode, "MODEL_SHARE_MISMATCH" in refused.stderr) == (5, True)
+
+
+def test_a_row_outside_of_its_range_is_not_sent(net: Devnet, typed: dict[str, object], tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("1,2\n-3,8.5\n")
+    done = run("infer", NAME, tmp_path / "rows.csv", "--config", net.client(DATA_OWNER))
+    assert done.returncode == 3
+    assert "feature 1 of row 1" in done.stderr
+    assert "8.5" not in done.stderr
 
 
 def test_a_result_is_for_its_owner_and_lies_where_it_was_asked_for(kept: Path) -> None:
