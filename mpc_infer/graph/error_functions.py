@@ -6,6 +6,7 @@ where the function exceeds 1 relative to it; fewer fractional bits make no more 
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -31,6 +32,8 @@ CURVES: Mapping[str, float] = {
 }
 """The table of docs/engine.md: a test compares them."""
 SLOPES: Mapping[str, float] = {"Sigmoid": 0.25, "Tanh": 1.0, "Erf": 1.13, "Gelu": 1.13, "Silu": 1.1, "Softplus": 1.0}
+SPANS: Mapping[str, float] = {"Sigmoid": 1.0, "Tanh": 2.0}
+"""No two values of these are further apart."""
 CURVED_BELOW = 16.0
 """Beyond, functions are constant or x."""
 
@@ -73,7 +76,8 @@ def smooth(step: Step) -> Interval:
     """By the steepest slope."""
     op = str(step.node.op)
     size = np.minimum(step.result.magnitude / step.scale, CURVED_BELOW)
-    return stretched(step, SLOPES[op], CURVES[op] * np.maximum(size, 1.0))
+    found = stretched(step, SLOPES[op], CURVES[op] * np.maximum(size, 1.0))
+    return replace(found, radius=np.minimum(found.radius, SPANS.get(op, np.inf) * step.scale + CURVES[op]))
 
 
 def exponential(step: Step) -> Interval:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from skl2onnx import to_onnx
-from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.ensemble import GradientBoostingClassifier, RandomForestRegressor
 
 from mpc_infer.engine.masked import MaskedEngine, packing
 from mpc_infer.errors import CorruptModel
@@ -170,3 +170,16 @@ def test_leaves_have_as_many_bits_more_as_there_are_trees():
     assert graph.nodes[0].attributes["extra"] == 12
     run = evaluate(graph, weights, {"x": np.array([[-1.0], [1.0]])})
     assert np.abs(run.ring["y"].view(np.int64)[:, 0] - [65536, 0]).max() <= 1
+
+
+@pytest.mark.slow
+def test_a_random_forest_as_it_comes():
+    """A hundred trees as deep as they like: up to 226 leaves, and depth 24."""
+    rows, targets = rows_of("diabetes")
+    model = RandomForestRegressor(100, random_state=0).fit(rows[100:], targets[100:])
+    file = to_onnx(model, rows[:1]).SerializeToString()
+    imported = import_onnx(file)
+    run = evaluate(imported.graph, imported.weights, {"X": rows[:20]}, 3)
+    found = run.ring["variable"].view(np.int64) * UNIT
+    # float32 has 24 bits for a sum of some 15,000.
+    assert np.abs(found - run_onnx(file, {"X": rows[:20]})["variable"]).max() < 2e-4
