@@ -14,15 +14,18 @@ class Meeting:
         link: idle.
         session_id: 16 bytes, never used twice.
         deadline: `time.monotonic()` seconds.
+        begun: the link is in this session already.
     """
 
-    def __init__(self, link: Link, session_id: bytes, deadline: float) -> None:
+    def __init__(self, link: Link, session_id: bytes, deadline: float, *, begun: bool = False) -> None:
         self._link = link
+        self._begun = begun
         self._session_id = session_id
         self._deadline = deadline
 
     def __enter__(self) -> None:
-        self._link.begin(self._session_id, self._deadline)
+        if not self._begun:
+            self._link.begin(self._session_id, self._deadline)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if error is None:

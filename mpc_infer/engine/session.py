@@ -210,6 +210,7 @@ def run_session(
     deadline: float,
     *,
     clock: Clock | None = None,
+    met: bool = False,
 ) -> SessionResult:
     """Run one session. Rounds: those of the plan and three more; one where no job runs.
 
@@ -221,10 +222,11 @@ def run_session(
     5. Exchange commitments, transcript digests, which jobs ran, and party 0's times; all must be the same.
 
     Args:
-        link: idle.
+        link: idle, unless `met`.
         model: what `load_model` returned, or for the crypten engine this party's shares.
         material: for this graph, and at least as many rows as all jobs have together.
         deadline: `time.monotonic()` seconds for every wait.
+        met: the link is in this session already, and has sent nothing in it.
 
     Raises:
         MaterialUnusable, PlanMismatch, TranscriptMismatch, PeerFailed, PeerTimeout, UnexpectedFrame: the session is
@@ -233,7 +235,7 @@ def run_session(
     clock = clock or SystemClock()
     material.start()
     try:
-        with Meeting(link, spec.session_id, deadline):
+        with Meeting(link, spec.session_id, deadline, begun=met):
             began, started_ms = time.monotonic(), clock.now_ms()
             pairs, reasons = _open_session(link, engine, model, material, spec)
             refused = [reason for reason in reasons if reason is not None]

@@ -185,6 +185,10 @@ class LaneHost:
             self._kill()
             raise
 
+    def ask_ahead(self, message: Message) -> None:
+        """Send a request whose failure is told by the answer to the next one. The caller holds the turn."""
+        self._post(message).add_done_callback(_noted)
+
     def tell(self, message: Message) -> None:
         """Send what has no answer, out of turn."""
         if self._writer is not None and not self._writer.is_closing():
@@ -270,6 +274,11 @@ class LaneHost:
         for answer in list(self._answers.values()):
             if not answer.done():
                 answer.set_exception(SessionAborted(f"lane {self.number} of this party ended in mid-work"))
+
+
+def _noted(answer: "asyncio.Future[Message]") -> None:
+    if not answer.cancelled():
+        answer.exception()
 
 
 async def _spawn(descriptor: int) -> asyncio.subprocess.Process:

@@ -1,8 +1,10 @@
 """Running work on a lane: wait for the turn, see that the model is there, ask, and read what comes back."""
 
 import asyncio
+import contextlib
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from mpc_infer.clock import Clock
 from mpc_infer.errors import (
@@ -28,8 +30,17 @@ from mpc_infer.party.stock_files import join_ready
 from mpc_infer.store import MaterialRecord
 
 _MARGIN_SHARE, _LONGEST_MARGIN_S = 0.1, 1.0
+PART_S = 5.0
+"""How long a lane may take to leave a meeting."""
 _REMEMBERED = 1024
 _REMEMBERED_MATERIAL = 1 << 16
+
+
+RunJobs = Callable[[Mapping[int, CheckedJob], Sequence[bytes]], Awaitable[SessionReport]]
+"""(the jobs that this party runs, by position, at least one; the terms of all jobs) -> what the lane reports.
+
+Raises SessionAborted, or one of its kinds: the session is over, and the material gone; DeadlineExpired: the lane was
+silent."""
 
 
 class LaneRunner:
@@ -111,40 +122,64 @@ class LaneRunner:
             blobs = {"model": call.model_hash, "material": material_id}
             await lane.ask(Message("claim", fields={"rows": call.rows}, blobs=blobs), self._left(until_ms))
 
-    async def run(self, call: SessionCall, accepted: Mapping[int, CheckedJob], terms: Sequence[bytes]) -> SessionReport:
-        """Run a session. Its deadline is the earliest of the accepted jobs'; its material has been consumed, durably.
+    @contextlib.asynccontextmanager
+    async def session(self, call: SessionCall, deadline_ms: int) -> AsyncIterator[RunJobs]:
+        """Hold the lane for a session. With material made ahead the lanes meet already, while the caller makes it
+        durable that the session runs; nothing of the session is sent before.
 
         Args:
             call: as it came.
-            accepted: the jobs that this party runs, by position; at least one.
-            terms: of all jobs.
+            deadline_ms: the earliest of the accepted jobs'.
+
+        Yields:
+            What runs the session, once: see `RunJobs`. If it is not called, the lanes part.
 
         Raises:
-            SessionAborted: or one of its kinds: the session is over, and the material gone.
-            DeadlineExpired: the turn did not come, or the lane was silent.
+            SessionAborted: or one of its kinds: the session is over.
+            DeadlineExpired: the turn did not come.
         """
-        self._stock.begin(call.material_id)
-        try:
-            return await self._run(call, accepted, terms)
-        except MpcInferError:
-            # Where the lane never heard of the session, it has the material still.
-            self._forget(self._lanes[call.lane], [MaterialId(call.material_id)])
-            raise
-        finally:
-            self._delete_used(call.material_id)
-
-    async def _run(
-        self, call: SessionCall, accepted: Mapping[int, CheckedJob], terms: Sequence[bytes]
-    ) -> SessionReport:
         lane = self.check_lane(call.lane)
-        seconds = self._budget(min(job.request.deadline for job in accepted.values()))
+        seconds = self._budget(deadline_ms)
         until_ms = self._clock.now_ms() + int(1000 * seconds)
         async with lane.turn(seconds):
             await self._load(lane, call.model_hash, self._left(until_ms))
             self._check_not_aborted(call.session_id)
+            if call.material_id:
+                fields, blobs = {"deadline_ms": until_ms}, {"session": call.session_id}
+                lane.ask_ahead(Message("meet", fields=fields, blobs=blobs))
+            turn = _Turn(self, lane, call, until_ms)
+            try:
+                yield turn.run
+            finally:
+                if call.material_id and not turn.used and lane.ready:
+                    await self._part(lane, call.session_id)
+
+    async def _part(self, lane: LaneHost, session_id: SessionId) -> None:
+        """Have a lane leave a meeting: it may wait there for others, or have met them all."""
+        reason = "this party does not run it"
+        lane.tell(_abort_message(session_id, reason))
+        await lane.ask(Message("part", fields={"reason": reason}), PART_S)
+
+    async def run_on(
+        self,
+        lane: LaneHost,
+        call: SessionCall,
+        accepted: Mapping[int, CheckedJob],
+        terms: Sequence[bytes],
+        until_ms: int,
+    ) -> SessionReport:
+        """See `RunJobs`. The lane is held, its material has been consumed, durably."""
+        self._stock.begin(call.material_id)
+        try:
+            self._check_not_aborted(call.session_id)
             lane.ready_material.discard(call.material_id)
-            answer = await lane.ask(run_message(call, accepted, terms, until_ms), self._left(until_ms))
-        return report_of(answer)
+            return report_of(await lane.ask(run_message(call, accepted, terms, until_ms), self._left(until_ms)))
+        except MpcInferError:
+            # Where the lane never heard of the session, it has the material still.
+            self._forget(lane, [MaterialId(call.material_id)])
+            raise
+        finally:
+            self._delete_used(call.material_id)
 
     async def prepare(self, call: PrepareCall) -> Prepared:
         """Make material ahead. When this returns it is on the disk and in the ledger.
@@ -223,7 +258,7 @@ class LaneRunner:
         while len(self._aborted) > _REMEMBERED:
             self._aborted.popitem(last=False)
         for lane in self._lanes:
-            lane.tell(Message("abort", fields={"reason": reason}, blobs={"session": session_id}))
+            lane.tell(_abort_message(session_id, reason))
 
     async def close(self) -> None:
         """End all lanes."""
@@ -277,3 +312,23 @@ class LaneRunner:
 
     def _left(self, until_ms: int) -> float:
         return max(0.0, (until_ms - self._clock.now_ms()) / 1000)
+
+
+def _abort_message(session_id: SessionId, reason: str) -> Message:
+    return Message("abort", fields={"reason": reason}, blobs={"session": session_id})
+
+
+@dataclass
+class _Turn:
+    """A lane that is held for one session."""
+
+    runner: LaneRunner
+    lane: LaneHost
+    call: SessionCall
+    until_ms: int
+    used: bool = False
+
+    async def run(self, accepted: Mapping[int, CheckedJob], terms: Sequence[bytes]) -> SessionReport:
+        """See `RunJobs`."""
+        self.used = True
+        return await self.runner.run_on(self.lane, self.call, accepted, terms, self.until_ms)

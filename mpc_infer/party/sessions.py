@@ -168,27 +168,30 @@ class Sessions:
     async def _run(self, call: SessionCall, jobs: dict[int, CheckedJob]) -> dict[int, Outcome]:
         """Consume, run, sign, store, in this order: what fails after the first step leaves the jobs spent."""
         state: State[SessionState] = State(SessionState.CHECKING)
-        admissions = [_admission(job) for job in jobs.values()]
-        material = MaterialId(call.material_id) if call.material_id else None
-        now_ms = self._clock.now_ms()
-        verdicts = await self._on_disk(self._store.admit, call.session_id, admissions, material, now_ms)
-        outcomes = {
-            index: _known(verdict) for index, verdict in zip(jobs, verdicts, strict=True) if verdict is not None
-        }
-        admitted = {index: job for index, job in jobs.items() if index not in outcomes}
-        if not admitted:
-            return outcomes
-        state.move(SessionState.CONSUMED)
-        state.move(SessionState.RUNNING)
-        terms = [
-            jobs[index].terms if index in jobs else checks.terms(self._judge.digest(job), call.registry_block)
-            for index, job in enumerate(call.jobs)
-        ]
-        report = await self._runner.run(call, admitted, terms)
+        async with self._runner.session(call, min(job.request.deadline for job in jobs.values())) as run:
+            outcomes = await self._admit(call, jobs)
+            admitted = {index: job for index, job in jobs.items() if index not in outcomes}
+            if not admitted:
+                return outcomes
+            state.move(SessionState.CONSUMED)
+            state.move(SessionState.RUNNING)
+            terms = [
+                jobs[index].terms if index in jobs else checks.terms(self._judge.digest(job), call.registry_block)
+                for index, job in enumerate(call.jobs)
+            ]
+            report = await run(admitted, terms)
         outcomes |= await self._answers(call, admitted, report)
         state.move(SessionState.SIGNED)
         _LOG.info("session done", session=call.session_id, jobs=len(admitted), online_ms=round(report.online_ms, 3))
         return outcomes
+
+    async def _admit(self, call: SessionCall, jobs: dict[int, CheckedJob]) -> dict[int, Outcome]:
+        """Consume jobs and material, durably. Returns what is known already of those that cannot run again."""
+        admissions = [_admission(job) for job in jobs.values()]
+        material = MaterialId(call.material_id) if call.material_id else None
+        now_ms = self._clock.now_ms()
+        verdicts = await self._on_disk(self._store.admit, call.session_id, admissions, material, now_ms)
+        return {index: _known(verdict) for index, verdict in zip(jobs, verdicts, strict=True) if verdict is not None}
 
     async def _answers(
         self, call: SessionCall, jobs: dict[int, CheckedJob], report: SessionReport

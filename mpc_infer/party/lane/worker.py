@@ -13,10 +13,11 @@ from mpc_infer.encoding import digest
 from mpc_infer.engine import get_engine
 from mpc_infer.engine.session import KeepBatches, make_batches, run_session
 from mpc_infer.engine.tls_link import LinkConfig, TlsLink
-from mpc_infer.errors import InternalError, MpcInferError
+from mpc_infer.errors import InternalError, MpcInferError, SessionAborted
 from mpc_infer.ids import MaterialId, ModelHash, SessionId
 from mpc_infer.party.frames import MATERIAL_READY, Message, error_message
 from mpc_infer.party.lane.dealer_door import DealerDoor
+from mpc_infer.party.lane.early_meeting import EarlyMeeting
 from mpc_infer.party.lane.inbox import Inbox
 from mpc_infer.party.lane.jobs import result_message, session_of
 from mpc_infer.party.lane.models import LaneModels, LoadedModel
@@ -55,6 +56,7 @@ class Worker:
         self._link = TlsLink(_link_config(setup), cancelled=inbox.cancelled)
         self._models = LaneModels(self._engine, len(setup.addresses), opens=setup.opens_models)
         self._stock = LaneStock(_stock_place(setup), self._engine, self._tell_ready)
+        self._early = EarlyMeeting(self._link)
         self._handlers: Mapping[str, Callable[[Message], Message]] = MappingProxyType(
             {
                 "load": self._load,
@@ -63,6 +65,8 @@ class Worker:
                 "prepare": self._prepare,
                 "claim": self._claim,
                 "forget": self._forget,
+                "meet": self._meet,
+                "part": self._part,
                 "run": self._run,
             }
         )
@@ -70,6 +74,9 @@ class Worker:
     def serve(self) -> None:
         """Answer requests one by one, for as long as the main process lives. While nobody asks, work on material."""
         while True:
+            if self._early.pending:
+                self._inbox.answer(self._answer(self._inbox.next()))
+                continue
             request = self._inbox.next_within(REST_S if self._stock.any_ready else 0.0)
             if request is None and not self._stock.work_ahead():
                 request = self._inbox.next()
@@ -136,17 +143,30 @@ class Worker:
     def _tell_ready(self, material_id: MaterialId) -> None:
         self._inbox.answer(Message(MATERIAL_READY, blobs={"material": material_id}))
 
+    def _meet(self, request: Message) -> Message:
+        """Meet the other parties' lanes, while the main process makes it durable that the session runs."""
+        session_id = SessionId(request.blob("session"))
+        with self._called_off_as(session_id):
+            self._early.meet(session_id, self._deadline(request))
+        return Message("met")
+
+    def _part(self, request: Message) -> Message:
+        """Leave a meeting that leads to no session."""
+        self._early.part(SessionAborted(request.text("reason")))
+        return Message("parted")
+
     def _run(self, request: Message) -> Message:
         """Run a session with material from the stock, or with some that is made now."""
         spec = session_of(request, self._setup.addresses)
         model, deadline = self._models.get(spec.model_hash), self._deadline(request)
         plan, began = self._plan(model, request.integer("rows")), time.monotonic()
-        material = self._material(request, model, plan, spec.session_id, deadline)
-        self._ready(material, model)
+        with self._early.session(spec.session_id) as met:
+            material = self._material(request, model, plan, spec.session_id, deadline)
+            self._ready(material, model)
         offline_ms = 1000 * (time.monotonic() - began)
         with self._called_off_as(spec.session_id):
-            graph, opened, clock = model.graph, model.open, self._clock
-            result = run_session(self._link, self._engine, graph, opened, material, spec, deadline, clock=clock)
+            how = (self._engine, model.graph, model.open, material, spec, deadline)
+            result = run_session(self._link, *how, clock=self._clock, met=met)
         return result_message(result, offline_ms, plan)
 
     def _material(

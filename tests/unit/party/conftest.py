@@ -351,6 +351,14 @@ class Network:
         call = OpenCall(session_id, lane, self.world.model_hash, SystemClock().now_ms() + 60_000)
         return await asyncio.gather(*(party.open(call) for party in self.parties))
 
+    async def until_admitted(self, index: int, call) -> None:
+        """Wait until a party has made it durable that it runs a job."""
+        database = self.wired[index].store._database
+        query, job = "SELECT 1 FROM requests WHERE job_id = :job_id", {"job_id": call.request.job_id}
+        async with asyncio.timeout(10):
+            while not database.exists(query, job):
+                await asyncio.sleep(0.01)
+
     async def run(self, calls, *, return_exceptions: bool = False):
         runs = (run_job(party, call) for party, call in zip(self.parties, calls, strict=True))
         return await asyncio.gather(*runs, return_exceptions=return_exceptions)

@@ -228,12 +228,24 @@ async def test_a_session_aborted_before_it_came_does_not_run(network):
 
 async def test_a_spent_job_is_refused_when_it_comes_again(network):
     calls = network.world.job()
+    running = asyncio.create_task(run_job(network.parties[0], calls[0]))
+    await network.until_admitted(0, calls[0])
     network.parties[0].abort(calls[0].session_id, "gone")
     with pytest.raises(errors.SessionAborted):
-        await run_job(network.parties[0], calls[0])
+        await running
     again = dataclasses.replace(calls[0], session_id=os.urandom(16))
     with pytest.raises(errors.NonceReplayed, match="there is no answer"):
         await run_job(network.parties[0], again)
+
+
+async def test_a_session_that_was_called_off_before_it_came_spends_nothing(network):
+    calls = network.world.job()
+    network.parties[0].abort(calls[0].session_id, "gone")
+    with pytest.raises(errors.SessionAborted):
+        await run_job(network.parties[0], calls[0])
+    session_id = os.urandom(16)
+    again = [dataclasses.replace(call, session_id=session_id) for call in calls]
+    assert len(await network.run(again)) == 2
 
 
 async def test_parties_that_were_told_different_sessions_refuse_each_other(network):

@@ -54,7 +54,7 @@ async def nothing_left(network):
     yield
     for party in network.parties:
         await party.drop_material(ids_of(party))
-    assert not files_of(network, 0) + files_of(network, 1)
+    await until(lambda: not files_of(network, 0) + files_of(network, 1))  # nobody waits for the deletion of used ones
 
 
 async def test_files_are_private_and_deleted_after_use(network):
