@@ -356,7 +356,7 @@ class Network:
         database = self.wired[index].store._database
         query, job = "SELECT 1 FROM requests WHERE job_id = :job_id", {"job_id": call.request.job_id}
         async with asyncio.timeout(10):
-            while not database.exists(query, job):
+            while not database.exists(query, job):  # noqa: ASYNC110 (a thread changes it)
                 await asyncio.sleep(0.01)
 
     async def run(self, calls, *, return_exceptions: bool = False):
