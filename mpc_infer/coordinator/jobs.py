@@ -119,7 +119,9 @@ class Jobs:
     async def _known(self, job: AcceptedJob) -> JobRecord | None:
         """The job, if it was taken on before. After its deadline, or without the chain, only such pass."""
         floor, new = self._floor, _new(job, 0)
-        known = await floor.ledger.read(lambda store: store.same_job(new) if store.has_job(new.job_id) else None)
+        known = None
+        if floor.ledger.store.has_job(new.job_id):  # a look into memory: a thread would cost more than it
+            known = await floor.ledger.read(lambda store: store.same_job(new))
         if known is None:
             check_deadline(job.request, floor.clock.now_ms())
             await floor.head.block_for(job.request.model_hash, job.request.owner)

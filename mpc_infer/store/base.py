@@ -23,6 +23,11 @@ class Store:
         self._cipher = Cipher(key)
         self._database = Database(path, migrations, application_id)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a transaction is being written: another one would wait for it."""
+        return self._database.busy
+
     def sync(self) -> None:
         """Wait until the disk has what was written without waiting for it.
 

@@ -106,6 +106,11 @@ class Database:
             except sqlite3.Error as error:
                 raise StoreError(f"the database {self._path} failed: {error}") from error
 
+    @property
+    def busy(self) -> bool:
+        """Whether a transaction is being written: another one would wait for it."""
+        return self._writer.locked()
+
     def sync(self) -> None:
         """Wait until the disk has all that was committed: it lies in the log, or was synced when the log was emptied.
 
