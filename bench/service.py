@@ -1,6 +1,6 @@
 """The service on one machine: three parties, dealer, coordinator, chain and clients, with receipts and batching.
 
-``python -m bench.service [--json] [--parties N] [--clients N ...] [--seconds S]``. The digits MLP, one
+``python -m bench.service [--json] [--parties N] [--lanes N] [--clients N ...] [--seconds S]``. The digits MLP, one
 row per job, delivery ``coordinator``, anchoring asynchronous. All clients live in one process, each with its own
 identity and connection, and each sends its next job when the last is answered and checked; the receipts are real, and
 a sample is verified afterwards as a bundle in seven steps. *End to end* is what the caller of `infer` waited, checks
@@ -32,6 +32,7 @@ from mpc_infer.devnet.init import OWNER
 from mpc_infer.devnet.training import TRAINERS
 
 CLIENTS = (1, 8, 64)
+LANES = 2
 SECONDS = 8.0
 WARM_UP_S = 4.0
 TARGETS = {"receipts_per_s": 200.0, "around_ms_p50_one_client": 15.0}
@@ -158,19 +159,21 @@ async def _on_network(net: Devnet, counts: Sequence[int], seconds: float) -> lis
         return [await measure(clients[:count], trained.rows, seconds) for count in counts]
 
 
-def run(parties: int = 3, counts: Sequence[int] = CLIENTS, seconds: float = SECONDS) -> Row:
+def run(parties: int = 3, counts: Sequence[int] = CLIENTS, seconds: float = SECONDS, lanes: int = LANES) -> Row:
     """The section ``service`` of a benchmark's JSON.
 
     Args:
         parties: 2 to 5.
         counts: numbers of concurrent clients, one measurement each.
         seconds: length of one measurement.
+        lanes: of each party; with two, one session is judged or signed while another is computed.
     """
-    with tempfile.TemporaryDirectory() as directory, Devnet(Path(directory) / "net", parties=parties) as net:
+    with tempfile.TemporaryDirectory() as directory, Devnet(Path(directory) / "net", parties=parties, lanes=lanes) as net:
         rows = asyncio.run(_on_network(net, counts, seconds))
     return {
         "model": "digits",
         "parties": parties,
+        "lanes": lanes,
         "targets": TARGETS,
         "receipts_per_s": max(row["receipts_per_s"] for row in rows),
         "around_ms_p50": rows[0]["around_ms_p50"],
@@ -197,8 +200,9 @@ def main() -> int:
     parser.add_argument("--parties", type=int, default=3)
     parser.add_argument("--clients", type=int, nargs="+", default=list(CLIENTS), help="concurrent clients")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="length of one measurement")
+    parser.add_argument("--lanes", type=int, default=LANES, help="lanes of each party")
     arguments = parser.parse_args()
-    found = run(arguments.parties, arguments.clients, arguments.seconds)
+    found = run(arguments.parties, arguments.clients, arguments.seconds, arguments.lanes)
     show(found, Console(stderr=arguments.json))
     if arguments.json:
         print(json.dumps(found))

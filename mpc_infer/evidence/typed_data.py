@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, fields
 from functools import cached_property
+from functools import cached_property
 from typing import ClassVar, Self
 
 from mpc_infer.encoding import address_bytes, keccak, to_address
@@ -82,6 +83,11 @@ class TypedStruct:
 
     def struct_hash(self) -> bytes:
         """``hashStruct``: 32 bytes."""
+        return self._struct_hash
+
+    @cached_property
+    def _struct_hash(self) -> bytes:
+        # Structs are frozen, and a job's is asked for its digest by whoever checks, runs and signs it.
         return keccak(self.TYPE_HASH + self.to_words())
 
     def digest(self, domain: Domain) -> bytes:
