@@ -21,6 +21,8 @@ SMALL_BITS = 8
 MAX_DEPTH = 63
 MAX_PATHS = 1 << 23
 """Most elements of paths: 64 MiB at each party."""
+MAX_WEIGHTS = 1 << 24
+"""Most elements of features, and of leaves."""
 
 
 def tree_ensemble(
@@ -45,6 +47,11 @@ def tree_ensemble(
     )
     if tuple(inputs) != expected:
         raise FunctionError(f"{list(inputs)} do not belong together")
-    if trees * room * decisions > MAX_PATHS:
-        raise FunctionError(f"its trees take more than {MAX_PATHS} elements of paths")
+    if (
+        trees * room * decisions > MAX_PATHS
+        or max((features[0] or 0) * columns, trees * room * (leaves[1] or 0)) > MAX_WEIGHTS
+    ):
+        raise FunctionError(
+            f"its trees take more than {MAX_PATHS} elements of paths, or {MAX_WEIGHTS} of something else"
+        )
     return (data[0], leaves[1])

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpc_infer.errors import CorruptModel
+from mpc_infer.graph.forest import MAX_WEIGHTS
 from mpc_infer.graph.raw import RawNode, integers, numbers, texts
 from mpc_infer.graph.shapes import ShapeError
 from mpc_infer.graph.trees import FEWER, MODES, Decision, Forest
@@ -60,11 +61,10 @@ def forest_of_nodes(node: RawNode, votes: Votes, results: int) -> Forest:
         CorruptModel: the lists do not make trees.
         ShapeError: a decision is of a kind without a protocol, or there are too many nodes.
     """
-    _check_results(node, results)
     keys, modes = _keys(node), texts(node, "nodes_modes")
     _check_lengths(node, keys, modes)
     places = _places(node, keys, modes)
-    values = np.zeros((sum(mode == LEAF for mode in modes), results))
+    values = _no_values(node, sum(mode == LEAF for mode in modes), results)
     for leaf, result, weight in zip(votes.leaves, votes.results, votes.weights, strict=True):
         place = places.get(leaf, 0)
         if place >= 0 or not 0 <= result < results:
@@ -119,12 +119,11 @@ def forest_of_lists(node: RawNode, results: int) -> Forest:
         CorruptModel: the lists do not make trees.
         ShapeError: a decision is of a kind without a protocol, or there are too many nodes.
     """
-    _check_results(node, results)
     targets, weights = _list(node, "leaf_targetids"), numbers(node, "leaf_weights")
     _check_lengths(node, targets, weights)
     if any(not 0 <= target < results for target in targets):
         raise CorruptModel(f"node {node.name!r} has a leaf of a target that it does not have")
-    values = np.zeros((len(targets), results))
+    values = _no_values(node, len(targets), results)
     values[np.arange(len(targets)), list(targets)] = weights
     return Forest(_listed(node), _list(node, "tree_roots"), values)
 
@@ -184,6 +183,9 @@ def _check_lengths(node: RawNode, *lists: Sequence[object] | Reals) -> None:
         raise CorruptModel(f"node {node.name!r} has lists of its nodes of different lengths")
 
 
-def _check_results(node: RawNode, results: int) -> None:
+def _no_values(node: RawNode, leaves: int, results: int) -> Reals:
     if not 1 <= results <= MAX_RESULTS:
         raise CorruptModel(f"node {node.name!r} has {results} results, 1 to {MAX_RESULTS} are allowed")
+    if leaves * results > MAX_WEIGHTS:
+        raise ShapeError(f"its leaves hold {leaves * results} values, {MAX_WEIGHTS} are allowed", FEWER)
+    return np.zeros((leaves, results))

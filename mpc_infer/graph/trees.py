@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpc_infer.errors import CorruptModel
-from mpc_infer.graph.forest import MAX_DEPTH, MAX_PATHS, SMALL_BITS
+from mpc_infer.graph.forest import MAX_DEPTH, MAX_PATHS, MAX_WEIGHTS, SMALL_BITS
 from mpc_infer.graph.shapes import ShapeError
 
 Reals = NDArray[np.float64]
@@ -21,6 +21,8 @@ GRID = 2.0**16
 FARTHEST = 2.0**15
 """No input lies beyond."""
 SMALL = 2.0**-SMALL_BITS
+MAX_LEAVES = 1 << 12
+"""Of one tree: their square must fit into the elements of paths."""
 FEWER = "train with fewer or smaller trees (max_leaf_nodes, max_depth)"
 
 MODES = {
@@ -91,28 +93,9 @@ def matrices(forest: Forest, features: int, node: str, base: Reals | None = None
         ShapeError: the trees are too deep, too large or too many.
         CorruptModel: a branch leads nowhere, or to what was there before; a feature or threshold does not exist.
     """
-    if not forest.roots or not forest.leaves.size:
-        raise CorruptModel(f"node {node!r} has no trees, or no results")
-    trees = [_walk(forest, root, node) for root in forest.roots]
-    if sum(len(tree.decisions) for tree in trees) != len(forest.decisions):
-        raise CorruptModel(f"node {node!r} has decisions that no tree reaches, or two trees")
-    room = max(len(tree.ways) for tree in trees)
-    places = max(room - 1, 1)
-    if len(trees) * room * places > MAX_PATHS:
-        raise ShapeError(
-            f"{len(trees)} trees with up to {room} leaves take {len(trees) * room * places} elements of paths, "
-            f"{MAX_PATHS} are allowed",
-            FEWER,
-        )
-    made = Matrices(
-        features=np.zeros((features, len(trees) * places)),
-        thresholds=np.zeros(len(trees) * places),
-        paths=np.zeros((len(trees), room, places)),
-        misses=np.full((len(trees), room), SMALL),
-        leaves=np.zeros((len(trees) * room, forest.leaves.shape[1])),
-        depth=max(1, max(len(way) for tree in trees for _, way in tree.ways)),
-        extra=0,
-    )
+    trees = _walked(forest, features, node)
+    made = _empty(trees, features, forest.leaves.shape[1])
+    _, room, places = made.paths.shape
     for number, tree in enumerate(trees):
         for place, index in enumerate(tree.decisions):
             _write_decision(made, number * places + place, forest.decisions[index], node)
@@ -123,6 +106,46 @@ def matrices(forest: Forest, features: int, node: str, base: Reals | None = None
         made.leaves[: len(trees[0].ways)] += base
     extra = _extra_bits(len(trees), made.leaves)
     return replace(made, extra=extra, leaves=made.leaves * 2.0**extra)
+
+
+def _walked(forest: Forest, features: int, node: str) -> list[_Tree]:
+    """All trees, given up as soon as they are too large."""
+    if not forest.roots or not forest.leaves.size:
+        raise CorruptModel(f"node {node!r} has no trees, or no results")
+    trees, room = [], 1
+    for root in forest.roots:
+        trees.append(_walk(forest, root, node))
+        room = max(room, len(trees[-1].ways))
+        _check_size(len(forest.roots), room, features, forest.leaves.shape[1])
+    if sum(len(tree.decisions) for tree in trees) != len(forest.decisions):
+        raise CorruptModel(f"node {node!r} has decisions that no tree reaches, or two trees")
+    return trees
+
+
+def _check_size(trees: int, room: int, features: int, results: int) -> None:
+    for what, elements, most in (
+        ("paths", trees * room * (room - 1), MAX_PATHS),
+        ("features", features * trees * room, MAX_WEIGHTS),
+        ("leaves", results * trees * room, MAX_WEIGHTS),
+    ):
+        if elements > most:
+            raise ShapeError(
+                f"{trees} trees with up to {room} leaves take {elements} elements of {what}, {most} are allowed", FEWER
+            )
+
+
+def _empty(trees: Sequence[_Tree], features: int, results: int) -> Matrices:
+    room = max(len(tree.ways) for tree in trees)
+    places = max(room - 1, 1)
+    return Matrices(
+        features=np.zeros((features, len(trees) * places)),
+        thresholds=np.zeros(len(trees) * places),
+        paths=np.zeros((len(trees), room, places)),
+        misses=np.full((len(trees), room), SMALL),
+        leaves=np.zeros((len(trees) * room, results)),
+        depth=max(1, max(len(way) for tree in trees for _, way in tree.ways)),
+        extra=0,
+    )
 
 
 def _extra_bits(trees: int, leaves: Reals) -> int:
@@ -147,6 +170,8 @@ def _walk(forest: Forest, root: int, node: str) -> _Tree:
             if ~branch >= len(forest.leaves):
                 raise CorruptModel(f"node {node!r} has a branch to a leaf that it does not have")
             tree.ways.append((~branch, way))
+            if len(tree.ways) > MAX_LEAVES:
+                raise ShapeError(f"a tree has more than {MAX_LEAVES} leaves", FEWER)
             continue
         if branch in seen or branch >= len(forest.decisions):
             raise CorruptModel(f"node {node!r} has branches that meet again, or lead nowhere: these are not trees")

@@ -138,7 +138,9 @@ def test_what_is_opened_of_trees_is_uniform(parties, lean_from):
             ShapeError,
             "deeper than 63",
         ),
-        (random_forest(1, 12, 4, full=True), ShapeError, "elements of paths"),
+        (random_forest(3, 11, 4, full=True), ShapeError, "3 trees with up to 2048 leaves.* of paths"),
+        (random_forest(1, 13, 4, full=True), ShapeError, "more than 4096 leaves"),
+        (Forest([], [~0] * 4097, np.ones((1, 4096))), ShapeError, "of leaves, 16777216 are allowed"),
     ],
 )
 def test_what_are_no_trees_or_too_large_ones(forest, error, says):
