@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass, fields
 from functools import cached_property
-from functools import cached_property
 from typing import ClassVar, Self
 
 from mpc_infer.encoding import address_bytes, keccak, to_address
