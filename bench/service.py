@@ -168,9 +168,9 @@ def run(parties: int = 3, counts: Sequence[int] = CLIENTS, seconds: float = SECO
         seconds: length of one measurement.
         lanes: of each party; with two, one session is judged or signed while another is computed.
     """
-    with tempfile.TemporaryDirectory() as directory:
-        with Devnet(Path(directory) / "net", parties=parties, lanes=lanes) as net:
-            rows = asyncio.run(_on_network(net, counts, seconds))
+    size = {"parties": parties, "lanes": lanes}
+    with tempfile.TemporaryDirectory() as directory, Devnet(Path(directory) / "net", **size) as net:
+        rows = asyncio.run(_on_network(net, counts, seconds))
     return {
         "model": "digits",
         "parties": parties,
