@@ -164,6 +164,12 @@ def test_a_hundred_boosted_trees_on_breast_cancer():
     assert right == (expected.argmax(axis=1) == targets[:171]).mean() > 0.9
 
 
+def test_products_on_a_device():
+    forest, rows = random_forest(6, 3, 4, results=2), on_grid(np.random.default_rng(2).normal(size=(3, 4)))
+    graph, weights = graph_of_forest(forest, 4)
+    assert evaluate(graph, weights, {"x": rows}, device="torch-cpu").worst() <= 1
+
+
 def test_leaves_have_as_many_bits_more_as_there_are_trees():
     """A thousand leaves of 1/1000 make 1, where each of them is off by 0.46 units alone."""
     decisions = [Decision(0, 0.0, "BRANCH_LEQ", ~place, ~1000) for place in range(1000)]

@@ -192,6 +192,19 @@ def test_what_are_no_trees(file: bytes, says: str) -> None:
     assert "trees" in str(caught.value)
 
 
+def test_numbers_may_stand_in_tensors() -> None:
+    """As ai.onnx.ml 3 has them for float64."""
+    lists = {"nodes_values": [0.5, -1.0, 0.0, 0.0, 0.0, 0.0], "class_weights": [0.5, -1.5, 2.0, 0.25, 1.0]}
+    lists |= {"base_values": BASE}
+    tensors = {
+        f"{key}_as_tensor": helper.make_tensor("t", TensorProto.DOUBLE, [len(value)], value)
+        for key, value in lists.items()
+    }
+    found, expected = import_onnx(first(**dict.fromkeys(lists), **tensors)), import_onnx(first(**lists))
+    assert found.graph == expected.graph
+    assert all(np.array_equal(found.weights[name], value) for name, value in expected.weights.items())
+
+
 @pytest.mark.parametrize("name", ["forest_cancer", "xgboost_cancer"])
 def test_a_scaler_goes_into_the_thresholds(name: str) -> None:
     """Of either sign, and one that makes a constant of a feature."""
