@@ -1,5 +1,7 @@
 """Tree ensembles on the masked engine: against the oracle, and decision by decision."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from skl2onnx import to_onnx
@@ -7,13 +9,13 @@ from sklearn.ensemble import GradientBoostingClassifier, RandomForestRegressor
 
 from mpc_infer.engine.masked import MaskedEngine, packing
 from mpc_infer.errors import CorruptModel
-from mpc_infer.graph import import_onnx
+from mpc_infer.graph import Node, import_onnx
 from mpc_infer.graph.shapes import ShapeError
 from mpc_infer.graph.trees import FARTHEST, MODES, Decision, Forest, matrices, nearest
 from tests.protocol.forests import follow, graph_of_forest, random_forest
 from tests.protocol.masked_parties import evaluate
 from tests.protocol.test_masked_openings import chi_square
-from tests.protocol.test_masked_operators import EDGES, FAT, LEAN, UNIT
+from tests.protocol.test_masked_operators import EDGES, FAT, LEAN, UNIT, graph_of
 from tests.unit.graph.exported_trees import rows_of
 from tests.unit.graph.onnx_models import run_onnx
 
@@ -162,6 +164,32 @@ def test_a_hundred_boosted_trees_on_breast_cancer():
     assert np.abs(found - expected).max() < 2e-4
     right = (found.argmax(axis=1) == targets[:171]).mean()
     assert right == (expected.argmax(axis=1) == targets[:171]).mean() > 0.9
+
+
+def test_what_is_computed_of_trees():
+    """Sums, products, views and functions of results that wait to be truncated, by different numbers of bits."""
+    weights, nodes = {}, []
+    for name, forest in (("a", random_forest(3, 2, 4, results=3)), ("b", random_forest(9, 2, 4, results=3, seed=1))):
+        graph, own = graph_of_forest(forest, 4)
+        weights |= {f"{name}:{key}": value for key, value in own.items()}
+        inputs = ("x", *(f"{name}:{key}" for key in own))
+        nodes.append(replace(graph.nodes[0], name=name, inputs=inputs, outputs=(name,)))
+    nodes += [
+        Node("s", "Add", ("a", "b"), ("s",)),
+        Node("m", "Mul", ("a", "b"), ("m",)),
+        Node("t", "Slice", ("b",), ("t",), {"axis": 1, "start": 0, "stop": 3, "step": 2}),
+        Node("f", "Softmax", ("b",), ("f",)),
+        Node("r", "Relu", ("a",), ("r",)),
+        Node("y", "Concat", ("s", "m", "t", "f", "r"), ("y",), {"axis": 1}),
+    ]
+    graph = graph_of(nodes, {"x": (4,)}, weights)
+    rows = on_grid(np.random.default_rng(3).normal(size=(5, 4)))
+    run = evaluate(graph, weights, {"x": rows}, 3)
+    errors = np.abs(run.errors()["y"]).max(axis=0)
+    # Products of values of up to some 50 have errors of as many units.
+    assert errors[[0, 1, 2, 6, 7, 11, 12, 13]].max() <= 2
+    assert errors[3:6].max() <= 200
+    assert errors[8:11].max() <= 16
 
 
 def test_products_on_a_device():
