@@ -118,7 +118,9 @@ def expanded(low: Lowering, value: Value, shape: Sizes) -> Value:
     """The elements repeated on axes of one element: zeros of the shape are added, which costs nothing."""
     if value.shape == shape:
         return value
-    return binary(low, Op.ADD, value, Constant(f"zeros{shape}", np.zeros(shape)))
+    before = (1,) * (len(shape) - len(value.shape)) + value.shape
+    new = tuple(size if old == 1 else 1 for size, old in zip(shape, before, strict=True))
+    return binary(low, Op.ADD, value, Constant(f"zeros{new}", low.filled(new, 0.0)))
 
 
 def renamed(low: Lowering, node: RawNode, name: str, shape: Sizes) -> Value | None:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mpc_infer.graph.functions import constant
 from mpc_infer.graph.ir import Op
@@ -97,14 +96,11 @@ def _by_groups(low: Lowering, node: RawNode, value: Value, groups: int) -> Value
     rows, channels, *places = value.shape
     width = channels // groups * elements(tuple(places))
     flat = low.reshape(value.name, (None, rows * groups, width))
-    ones, zeros = (low.weight(Constant(f"{kind}({width})", make(width))) for kind, make in _NEUTRAL)
+    ones, zeros = (low.weight(Constant(f"{kind}({width})", low.filled((width,), kind))) for kind in (1.0, 0.0))
     epsilon = {"epsilon": constant(number(node, "epsilon", 1e-5))}
     normal = low.settle(low.emit(Op.LAYER_NORM, (flat, ones, zeros), epsilon), value.shape, value.rows)
     scale, bias = (_for_channels(low, name, channels, len(places)) for name in node.inputs[1:3])
     return binary(low, Op.ADD, binary(low, Op.MUL, normal, scale), bias)
-
-
-_NEUTRAL: tuple[tuple[str, Callable[[int], NDArray[np.float64]]], ...] = (("one", np.ones), ("zero", np.zeros))
 
 
 def _for_channels(low: Lowering, name: str, channels: int, axes: int) -> Constant:

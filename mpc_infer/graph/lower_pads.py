@@ -85,10 +85,10 @@ def _block(low: Lowering, value: Value, axis: int, count: int, filler: float) ->
     """A computed block of one number: zeros are something minus itself."""
     one = part(low, value, axis, 0, 1)
     zeros = binary(low, Op.SUB, one, one)
-    shape = tuple(count if at == axis else size for at, size in enumerate(one.shape))
     if filler == 0.0:
-        return expanded(low, zeros, shape)
-    return binary(low, Op.ADD, zeros, Constant(f"fill{shape}*{filler}", np.full(shape, filler)))
+        return expanded(low, zeros, tuple(count if at == axis else size for at, size in enumerate(one.shape)))
+    shape = (count, *([1] * (len(one.shape) - axis - 1)))
+    return binary(low, Op.ADD, zeros, Constant(f"fill{shape}*{filler}", low.filled(shape, filler)))
 
 
 def _mirrored(size: int, before: int, after: int, mode: str) -> list[int]:
@@ -145,7 +145,7 @@ def cumulated(low: Lowering, node: RawNode) -> Value:
     """Sums of everything up to each element of an axis: a product with a triangle of ones."""
     value, axis = low.value(node.inputs[0]), int(low.known(node.inputs[1], "axis").reshape(-1)[0])
     axis %= len(value.shape)
-    ones = np.tri(value.shape[axis], k=-integer(node, "exclusive", 0))
+    ones = np.tril(low.filled((value.shape[axis], value.shape[axis]), 1.0), -integer(node, "exclusive", 0))
     moved, lead = last(low, value, (axis,))
     matrix = low.weight(Constant(f"triangle{ones.shape}", ones if integer(node, "reverse", 0) else ones.T))
     flat = low.reshape(moved.name, (None, elements(lead), value.shape[axis]))

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Mapping
 
-import numpy as np
-
 from mpc_infer.graph.folding import axes_of
 from mpc_infer.graph.ir import Op
 from mpc_infer.graph.lower_functions import applied
@@ -64,7 +62,7 @@ def _summed(low: Lowering, value: Value, over: Sizes) -> Value:
     """A product with ones."""
     moved, lead = last(low, value, over)
     count = elements(tuple(value.shape[axis] for axis in over))
-    ones = low.weight(Constant(f"ones({count})", np.ones((count, 1))))
+    ones = low.weight(Constant(f"ones({count})", low.filled((count, 1), 1.0)))
     return Value(low.emit(Op.LINEAR, (low.reshape(moved.name, (None, elements(lead), count)), ones)), lead, None)
 
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpc_infer.errors import CorruptModel, ModelRefused, UnsupportedOperator
-from mpc_infer.graph.folding import FOLDS, fold
-from mpc_infer.graph.ir import Graph, Node, Op, TensorSpec
+from mpc_infer.graph.folding import FOLDS, check_size, fold
+from mpc_infer.graph.ir import MAX_NODES, Graph, Node, Op, TensorSpec
 from mpc_infer.graph.raw import RawModel, RawNode
 from mpc_infer.graph.shapes import Attributes, Shape, ShapeError, output_shape
 from mpc_infer.graph.simplify import simplify
@@ -26,6 +26,8 @@ SEVERAL_OUTPUTS = frozenset({"Split", "ai.onnx.ml.LinearClassifier", "ai.onnx.ml
 MISFITS = (ValueError, TypeError, IndexError, KeyError, ZeroDivisionError, OverflowError)
 """What numpy and Python raise at shapes and attributes that do not fit: a file comes from outside."""
 MAX_WEIGHT = 2.0**15
+MAX_MADE = 4 * MAX_NODES
+"""Nodes before they are simplified."""
 MAX_FOLDED = 2**26
 """Elements of everything that is computed here from constants."""
 
@@ -132,11 +134,23 @@ class Lowering:
         if not known or node.op not in FOLDS:
             return False
         result = fold(node, inputs)
-        self._elements += result.size
-        if self._elements > MAX_FOLDED:
-            raise ModelRefused(f"what node {node.name!r} and others make of constants is too large")
+        self._count(node, result.size)
         self.constants[node.outputs[0]] = result
         return True
+
+    def _count(self, node: RawNode, elements: int) -> None:
+        self._elements += elements
+        if self._elements > MAX_FOLDED:
+            raise ModelRefused(f"the constants that node {node.name!r} and others make are too large")
+
+    def filled(self, shape: Sizes, value: float) -> NDArray[np.float64]:
+        """A constant of one number. All that are made here have a limit together.
+
+        Raises:
+            ShapeError, ModelRefused: it is too large, or they are.
+        """
+        self._count(self._node, elements(check_size(shape)))
+        return np.full(shape, value)
 
     def begin(self, node: RawNode) -> None:
         """Nodes that are emitted from now on belong to this one."""
@@ -226,6 +240,8 @@ class Lowering:
 
     def emit(self, op: Op, inputs: tuple[str, ...], attributes: Attributes | None = None) -> str:
         """Append a node of the graph; returns the tensor that it makes."""
+        if len(self._nodes) >= MAX_MADE:
+            raise ModelRefused(f"node {self._node.name!r} and others before it make more than {MAX_MADE} operations")
         shapes = [self.weights[name].shape if name in self.weights else self._shapes[name] for name in inputs]
         name = f"{self._node.outputs[0]}:{self._made}"
         while name in self._shapes or name in self.weights:

@@ -48,13 +48,13 @@ class _Checker:
             process = self._running()
             try:
                 return _ask(process, data)
+            except TimeoutError:
+                self.end()
+                return f"ONNX's checker needs more than {TIMEOUT_S:.0f} s"
             except (OSError, EOFError):
                 self.end()
                 status = process.returncode
                 return f"ONNX's checker did not survive it ({f'signal {-status}' if status < 0 else 'it ended'})"
-            except TimeoutError:
-                self.end()
-                return f"ONNX's checker needs more than {TIMEOUT_S:.0f} s"
 
     def _running(self) -> "subprocess.Popen[bytes]":
         process = self._process

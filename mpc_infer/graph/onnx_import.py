@@ -5,6 +5,7 @@ Order of work: size, parse, no external data, only known operators, ONNX's own c
 (:mod:`mpc_infer.graph.lowering`). A file comes from outside: everything in it is judged.
 """
 
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,12 +90,20 @@ def raw_onnx(source: bytes | Path, *, max_bytes: int = MAX_ONNX_BYTES, known_onl
 
 def _load(source: bytes | Path, max_bytes: int) -> bytes:
     try:
-        size = len(source) if isinstance(source, bytes) else source.stat().st_size
-        if size > max_bytes:
-            raise CorruptModel(f"the model has {size} bytes, {max_bytes} are allowed", remedy="raise the limit")
-        return source if isinstance(source, bytes) else source.read_bytes()
+        data = source if isinstance(source, bytes) else _read_file(source, max_bytes + 1)
     except OSError as error:
         raise CorruptModel(f"the model file cannot be read: {error.strerror}") from error
+    if len(data) > max_bytes:
+        raise CorruptModel(f"the model has more than the {max_bytes} bytes that are allowed", remedy="raise the limit")
+    return data
+
+
+def _read_file(path: Path, most: int) -> bytes:
+    """The first bytes of a file; nothing of pipes and devices, which may never end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise CorruptModel(f"{path.name!r} is not a regular file")
+    with path.open("rb") as file:
+        return file.read(most)
 
 
 def _parse(data: bytes) -> Any:
@@ -135,17 +144,24 @@ def _check_names(graph: Any) -> None:
 
 
 def _check_no_external_data(graph: Any) -> None:
+    """No tensor of the graph, or of one inside of it, in another file, and none that is sparse."""
     import onnx
 
-    attributes = [attribute.t for node in graph.node for attribute in node.attribute]
-    for tensor in (*graph.initializer, *attributes):
+    if graph.sparse_initializer:
+        raise CorruptModel("the model has sparse weights", remedy="save them as dense tensors")
+    attributes = [attribute for node in graph.node for attribute in node.attribute]
+    tensors = [each for attribute in attributes for each in (attribute.t, *attribute.tensors)]
+    for tensor in (*graph.initializer, *tensors):
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
             raise CorruptModel(
                 f"tensor {tensor.name!r} keeps its data in another file",
                 remedy="save the model with its weights inside",
             )
-    if graph.sparse_initializer:
-        raise CorruptModel("the model has sparse weights", remedy="save them as dense tensors")
+    for attribute in attributes:
+        if attribute.HasField("sparse_tensor") or attribute.sparse_tensors:
+            raise CorruptModel("a node holds a sparse tensor", remedy="save it as a dense one")
+        for inner in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
+            _check_no_external_data(inner)
 
 
 def _live_nodes(graph: Any) -> list[tuple[str, Any]]:

@@ -29,8 +29,10 @@ def simplify(
     """
     graph = _Nodes(nodes, dict(weights), outputs)
     graph.drop_unread()
+    graph.index()
     for name in list(graph.nodes):
         graph.into_the_product_before(name)
+    graph.index()
     for name in reversed(list(graph.nodes)):
         graph.into_the_product_after(name)
     graph.drop_unread()
@@ -45,6 +47,16 @@ class _Nodes:
         self.nodes = {node.outputs[0]: node for node in nodes}
         self.weights = weights
         self._outputs = outputs
+        self._reads: Counter[str] = Counter()
+        self._readers: dict[str, list[str]] = {}
+
+    def index(self) -> None:
+        """Look up who reads what, for the steps that follow."""
+        self._reads = Counter(name for node in self.nodes.values() for name in node.inputs)
+        self._readers = {name: [] for name in self._reads}
+        for made, node in self.nodes.items():
+            for name in dict.fromkeys(node.inputs):
+                self._readers[name].append(made)
 
     def drop_unread(self) -> None:
         """Leave out what nobody reads."""
@@ -80,7 +92,7 @@ class _Nodes:
         if node is None or found is None or node.op != Op.MUL or name in self._outputs:
             return
         data, weight = found
-        readers = [each for each in self.nodes.values() if name in each.inputs]
+        readers = [self.nodes[each] for each in self._readers.get(name, ())]
         flat = weight.reshape(-1)
         if len(readers) != 1 or readers[0].op != Op.LINEAR or readers[0].inputs[0] != name or weight.ndim != 1:
             return
@@ -89,6 +101,7 @@ class _Nodes:
         flat = np.broadcast_to(flat, (matrix.shape[0],))
         inputs = (data, self._weight(product.inputs[1], matrix * flat[:, None], node), *product.inputs[2:])
         self.nodes[product.outputs[0]] = replace(product, inputs=inputs)
+        self._readers[data] = [product.outputs[0] if each == name else each for each in self._readers[data]]
         del self.nodes[name]
 
     def _operands(self, node: Node) -> tuple[str, NDArray[np.float64]] | None:
@@ -99,8 +112,7 @@ class _Nodes:
         return (data[0], self.weights[weights[0]]) if len(weights) == len(data) == 1 else None
 
     def _sole(self, name: str) -> Node | None:
-        reads = Counter(read for node in self.nodes.values() for read in node.inputs)
-        return self.nodes.get(name) if reads[name] == 1 and name not in self._outputs else None
+        return self.nodes.get(name) if self._reads[name] == 1 and name not in self._outputs else None
 
     def _scaled(self, product: Node, channel: NDArray[np.float64], node: Node) -> Node:
         matrix = self.weights[product.inputs[1]]
