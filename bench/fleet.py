@@ -35,7 +35,7 @@ from mpc_infer.identity import CertificateAuthority, Signer, TlsCredentials
 from mpc_infer.ids import Address
 from mpc_infer.party.frames import Message, Scalar, raise_error
 from mpc_infer.party.lane_setup import LaneSetup
-from mpc_infer.sharing import combine, decode, encode, encode_tensors, split
+from mpc_infer.sharing import FRAC_BITS, combine, decode, encode, encode_tensors, split
 
 HOST = "127.0.0.1"
 START_SECONDS = 120.0
@@ -65,13 +65,14 @@ class Prepared:
 class Inference:
     """What the parties of one session returned: `results`, one for each party."""
 
-    def __init__(self, results: list[PartyResult]) -> None:
+    def __init__(self, results: list[PartyResult], frac_bits: int = FRAC_BITS) -> None:
         self.results = results
+        self._frac_bits = frac_bits
 
     @property
     def outputs(self) -> dict[str, Any]:
         """Outputs as floats."""
-        return {name: decode(value) for name, value in self.ring.items()}
+        return {name: decode(value, frac_bits=self._frac_bits) for name, value in self.ring.items()}
 
     @property
     def ring(self) -> dict[str, Any]:
@@ -115,6 +116,7 @@ class Fleet:
         self._step_s, self._max_frame_bytes = step_timeout_s, max_frame_bytes
         self._children: dict[int, Child] = {}
         self._numbers = [0] * parties
+        self._bits: dict[bytes, int] = {}
         self._dealer: DealerProcess | None = None
         self._ending = ExitStack()
 
@@ -145,14 +147,15 @@ class Fleet:
             raise Unavailable("the fleet is used outside its context")
         return self._dealer.pid
 
-    def load(self, graph: Graph, weights: Mapping[str, Any]) -> None:
+    def load(self, graph: Graph, weights: Mapping[str, Any], frac_bits: int = FRAC_BITS) -> None:
         """Split a model's weights (floats) and give every party its share."""
-        self.load_shares(graph, self._split(weights))
+        self.load_shares(graph, self._split(weights, frac_bits), frac_bits)
 
-    def load_shares(self, graph: Graph, shares: Sequence[Mapping[str, Any]]) -> None:
+    def load_shares(self, graph: Graph, shares: Sequence[Mapping[str, Any]], frac_bits: int = FRAC_BITS) -> None:
         """Give every party its share (uint64 arrays by name) of a model."""
         blobs = {"graph": graph.to_bytes(), "session": secrets.token_bytes(16)}
-        fields: dict[str, Scalar] = {"seconds": SESSION_SECONDS}
+        fields: dict[str, Scalar] = {"seconds": SESSION_SECONDS, "frac_bits": frac_bits}
+        self._bits[graph.digest] = frac_bits
         encoded = [encode_tensors(share) for share in shares]
         self.call([Message("load", fields=fields, blobs={**blobs, "weights": weights}) for weights in encoded])
 
@@ -169,7 +172,7 @@ class Fleet:
 
     def infer(self, graph: Graph, inputs: Mapping[str, Any], material: Prepared | None = None) -> Inference:
         """One session on inputs (floats), with given or fresh material."""
-        return self.infer_shares(graph, self._split(inputs), material)
+        return self.infer_shares(graph, self._split(inputs, self._bits_of(graph)), material)
 
     def infer_shares(
         self, graph: Graph, shares: Sequence[Mapping[str, Any]], material: Prepared | None = None
@@ -177,7 +180,7 @@ class Fleet:
         """One session on the parties' shares (uint64 arrays by name), with given or fresh material."""
         material = material or self.prepare(graph, next(iter(shares[0].values())).shape[0])
         answers = self.call(self._run_messages(graph, shares, material.material_id, SESSION_SECONDS))
-        return Inference([result_of(answer) for answer in answers])
+        return Inference([result_of(answer) for answer in answers], self._bits_of(graph))
 
     def drop(self, material: Prepared) -> None:
         """Let the parties forget material, used or not."""
@@ -187,7 +190,7 @@ class Fleet:
         self, graph: Graph, inputs: Mapping[str, Any], material: Prepared, seconds: float = SESSION_SECONDS
     ) -> list[Message]:
         """What makes each party take part in a fresh session."""
-        return self._run_messages(graph, self._split(inputs), material.material_id, seconds)
+        return self._run_messages(graph, self._split(inputs, self._bits_of(graph)), material.material_id, seconds)
 
     def start(self, messages: Sequence[Message], ranks: Iterable[int]) -> None:
         """Send parties their messages, those at their indices. A party that is gone shows in `finish`."""
@@ -296,8 +299,11 @@ class Fleet:
         ).to_message()
         return replace(setup, fields={**setup.fields, "max_frame_bytes": self._max_frame_bytes})
 
-    def _split(self, values: Mapping[str, Any]) -> list[dict[str, Any]]:
-        shares = {name: split(encode(value), self.size) for name, value in values.items()}
+    def _bits_of(self, graph: Graph) -> int:
+        return self._bits.get(graph.digest, FRAC_BITS)
+
+    def _split(self, values: Mapping[str, Any], frac_bits: int) -> list[dict[str, Any]]:
+        shares = {name: split(encode(value, frac_bits=frac_bits), self.size) for name, value in values.items()}
         return [{name: parts[rank] for name, parts in shares.items()} for rank in range(self.size)]
 
     def _run_messages(

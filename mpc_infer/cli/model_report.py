@@ -91,7 +91,7 @@ def _values(report: "Report", name: str) -> dict[str, Any]:
         known = report.partial.get(name)
         return {"magnitude": None if known is None else reach(known, LOWEST_BITS), "error_bound": None}
     bits = report.numerics.frac_bits
-    bound = largest(report.numerics.errors[name])
+    bound = largest(report.numerics.errors[name], report.numerics.ranges[name])
     return {
         "magnitude": reach(report.numerics.ranges[name], bits),
         "error_bound": None if bound is None else bound / 2.0**bits,

@@ -22,9 +22,6 @@ from mpc_infer.graph.ir import Graph
 from mpc_infer.graph.range_trees import tree_ensemble_error
 from mpc_infer.graph.range_views import VIEWS
 
-INFORMATIVE_BITS = 46
-"""A bound of 2^46 units or more says nothing: no value is larger."""
-
 
 def error_bounds(
     graph: Graph, weights: Mapping[str, Reals], ranges: Mapping[str, Interval], frac_bits: int
@@ -60,10 +57,10 @@ def _never_nan(error: Interval) -> Interval:
     return around_zero(np.where(np.isnan(error.radius), np.inf, error.radius))
 
 
-def largest(error: Interval) -> int | None:
-    """The bound of a whole tensor in whole units; None where it says nothing."""
+def largest(error: Interval, value: Interval) -> int | None:
+    """The bound of a whole tensor in whole units; None where it says nothing: no less than the values themselves."""
     units = float(np.ceil(error.radius.max(initial=0.0)))
-    return int(units) if units < 2.0**INFORMATIVE_BITS else None
+    return int(units) if units < value.magnitude.max(initial=0.0) else None
 
 
 RULES: Mapping[str, Rule] = {

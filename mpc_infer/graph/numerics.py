@@ -80,7 +80,7 @@ def _with(
     inputs = in_units(graph, declared, frac_bits)
     ranges = check_ranges(graph, weights, inputs, frac_bits, spectra)
     errors = error_bounds(graph, weights, ranges, frac_bits)
-    bounds = tuple(largest(errors[spec.name]) for spec in graph.outputs)
+    bounds = tuple(largest(errors[spec.name], ranges[spec.name]) for spec in graph.outputs)
     return Numerics(frac_bits, inputs, ranges, errors, bounds, calibration)
 
 

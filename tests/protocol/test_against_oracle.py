@@ -138,6 +138,18 @@ def test_networks(fleet, sizes, batch, last, seed):
         assert np.abs(inference.outputs[name] - value).max() < 2e-3
 
 
+@pytest.mark.parametrize("frac_bits", [8, 12])
+def test_fewer_fractional_bits(fleet, frac_bits):
+    graph, random = dense([5, 4, 3], last="Sigmoid"), np.random.default_rng(7)
+    weights, x = random_weights(graph, 7), random.normal(0, 5, (6, 5))
+    fleet.load(graph, weights, frac_bits)
+    inference = fleet.infer(graph, {"x": x})
+    rings = {name: encode(value, frac_bits=frac_bits) for name, value in weights.items()}
+    expected = run_plain(graph, rings, {"x": encode(x, frac_bits=frac_bits)}, frac_bits)
+    for name, value in expected.items():
+        assert np.abs((inference.ring[name] - value).view(np.int64)).max() <= 8, name
+
+
 def test_times_are_those_of_party_0(fleet):
     graph = single("Relu", (2,))
     fleet.load(graph, {})

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mpc_infer.engine.api import Model, Outcome, Shares
 from mpc_infer.engine.crypten.communicator import CountingOpening, LinkOpening
-from mpc_infer.engine.crypten.library import MPCTensor, installed
+from mpc_infer.engine.crypten.library import MPCTensor, installed, precision
 from mpc_infer.engine.crypten.operators import apply
 from mpc_infer.engine.crypten.provider import MaterialProvider, RecordingProvider
 from mpc_infer.engine.crypten.randomness import ZeroGenerator, neighbour_generators
@@ -127,8 +127,9 @@ def _tensor(name: str, shares: Shares, shape: tuple[int, ...]) -> torch.Tensor:
 
 def _evaluate(graph: Graph, shares: Mapping[str, torch.Tensor], frac_bits: int) -> dict[str, Any]:
     values = {name: MPCTensor.from_shares(share, precision=frac_bits) for name, share in shares.items()}
-    for node in graph.nodes:
-        values[node.outputs[0]] = apply(node, values)
+    with precision(frac_bits):
+        for node in graph.nodes:
+            values[node.outputs[0]] = apply(node, values)
     return {spec.name: values[spec.name] for spec in graph.outputs}
 
 

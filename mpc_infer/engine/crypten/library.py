@@ -27,7 +27,16 @@ from crypten.mpc.primitives import arithmetic, beaver, binary  # noqa: E402
 from crypten.mpc.primitives.arithmetic import ArithmeticSharedTensor  # noqa: E402
 from crypten.mpc.primitives.binary import BinarySharedTensor  # noqa: E402
 
-__all__ = ["ArithmeticSharedTensor", "BinarySharedTensor", "MPCTensor", "beaver", "crypten", "installed", "no_grad"]
+__all__ = [
+    "ArithmeticSharedTensor",
+    "BinarySharedTensor",
+    "MPCTensor",
+    "beaver",
+    "crypten",
+    "installed",
+    "no_grad",
+    "precision",
+]
 
 MPCTensor = crypten.mpc.MPCTensor
 no_grad = crypten.no_grad
@@ -90,6 +99,18 @@ def _install(communicator: Callable[[], Any], provider: Callable[[], Any], gener
     crypten.communicator.get = communicator
     crypten.mpc.get_default_provider = provider
     crypten.generators = generators
+
+
+@contextmanager
+def precision(frac_bits: int) -> Iterator[None]:
+    """Let CrypTen take so many fractional bits wherever it names none, as it does after comparisons."""
+    encoder = crypten.cfg.config.encoder
+    before = encoder.precision_bits
+    encoder.precision_bits = frac_bits
+    try:
+        yield
+    finally:
+        encoder.precision_bits = before
 
 
 @contextmanager
