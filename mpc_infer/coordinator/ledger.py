@@ -98,8 +98,12 @@ class Ledger:
             self._writing = None
 
     async def _write_group(self, group: list[_Entry]) -> None:
+        durable = any(entry.durable for entry in group)
         try:
-            refused = await self.do(lambda store: _write_all(store, group))
+            if durable or len(group) > 1 or self.store.busy:
+                refused = await self.do(lambda store: _write_all(store, group, durable))
+            else:  # that waits for no disk, and costs less than to ask a thread
+                refused = _write_all(self.store, group, durable)
         except StoreError as error:
             if len(group) > 1:  # one entry's fault must not be the others'
                 for each in group:
@@ -107,7 +111,7 @@ class Ledger:
                 return
             _settle(group[0].written, error)
             return
-        if not any(entry.durable for entry in group):
+        if not durable:
             self._late.soon()
         for entry in group:
             _settle(entry.written, entry.job.job_id not in refused)
@@ -122,10 +126,10 @@ class Ledger:
         self.store.close()
 
 
-def _write_all(store: CoordinatorStore, entries: list[_Entry]) -> frozenset[JobId]:
+def _write_all(store: CoordinatorStore, entries: list[_Entry], durable: bool) -> frozenset[JobId]:
     accepted = [entry.job for entry in entries if isinstance(entry.job, NewJob)]
     ended = [entry.job for entry in entries if isinstance(entry.job, EndedJob)]
-    return store.write_jobs(accepted, ended, durable=any(entry.durable for entry in entries))
+    return store.write_jobs(accepted, ended, durable=durable)
 
 
 def _settle(written: "asyncio.Future[bool]", outcome: bool | StoreError) -> None:

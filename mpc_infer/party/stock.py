@@ -17,6 +17,8 @@ from mpc_infer.store import MaterialLedger, MaterialRecord
 from mpc_infer.telemetry import Log
 
 _LOG = Log("party.stock")
+DELETE_AFTER_S = 0.05
+"""Files of used material are deleted so long after the session: right after it the processors have better to do."""
 
 
 class Stock:
@@ -45,6 +47,7 @@ class Stock:
         self._opening = opening
         self._ready: dict[MaterialId, MaterialRecord] = {}
         self._in_use: dict[MaterialId, MaterialRecord] = {}
+        self._used: list[MaterialRecord] = []
 
     def reconcile(self) -> None:
         """Bring ledger and files together after whatever happened. Blocking; before the lanes start.
@@ -132,10 +135,15 @@ class Stock:
             self._in_use[record.material_id] = record
 
     async def used(self, material_id: bytes) -> None:
-        """The session is over, well or not: delete the file."""
+        """The session is over, well or not: delete the file, a moment later and together with others'."""
         record = self._in_use.pop(MaterialId(material_id), None)
-        if record is not None:
-            await self._delete([record])
+        if record is None:
+            return
+        self._used.append(record)
+        if len(self._used) == 1:
+            await asyncio.sleep(DELETE_AFTER_S)
+            records, self._used = self._used, []
+            await self._delete(records)
 
     async def drop(self, ids: Sequence[MaterialId]) -> None:
         """Give up material, durably. Ids of what is not ready are passed over.
