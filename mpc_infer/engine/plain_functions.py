@@ -7,20 +7,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpc_infer.engine.plain_range import Signed, check_range, largest
+from mpc_infer.errors import NotFinite
 from mpc_infer.graph.functions import constant_units
 from mpc_infer.graph.ir import Node
 from mpc_infer.graph.windows import numbers
-from mpc_infer.sharing.fixed import decode, encode
+from mpc_infer.sharing.fixed import decode
 
 Reals = NDArray[np.float64]
+LARGEST = 2.0**30
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 
 
 def _real(function: Callable[[Node, Sequence[Reals]], Reals]) -> Callable[[Node, Sequence[Signed], int], Signed]:
     def evaluate(node: Node, operands: Sequence[Signed], frac_bits: int) -> Signed:
         reals = [decode(operand.view(np.uint64), frac_bits=frac_bits) for operand in operands]
-        values = np.clip(function(node, reals), -(2.0**15) + 2.0**-frac_bits, 2.0**15 - 2.0**-frac_bits)
-        return encode(values, frac_bits=frac_bits).view(np.int64)
+        # Gelu and others pass on what they read, which may be larger than an input.
+        values = np.clip(function(node, reals), -LARGEST, LARGEST)
+        if np.isnan(values).any():
+            raise NotFinite(f"node {node.name!r} ({node.op}) has no value for a row")
+        return np.rint(values * 2.0**frac_bits).astype(np.int64)
 
     return evaluate
 
