@@ -9,9 +9,8 @@ from mpc_infer.engine.tls_connection import Connection
 from mpc_infer.errors import PeerTimeout, SessionAborted
 
 SPIN_SECONDS = 200e-6
-"""How long a party asks again and again before it sleeps. Where there are more parties than processors (they may all be
-here), every time in vain halves it and every success doubles it: the processor may belong to whom one waits for."""
-SHORTEST_SPIN_SECONDS = 2e-6
+"""How long a party asks again and again before it sleeps. Not at all where there are more parties than processors, since
+they may all be here: the processor belongs to whom one waits for."""
 CANCEL_CHECK_SECONDS = 0.1
 FLUSH_SECONDS = 0.2
 
@@ -26,8 +25,7 @@ class Waiting:
 
     def __init__(self, cancelled: Callable[[], SessionAborted | None] | None, parties: int) -> None:
         self._cancelled = cancelled
-        self._spin = SPIN_SECONDS
-        self._shortest = SHORTEST_SPIN_SECONDS if parties > len(os.sched_getaffinity(0)) else SPIN_SECONDS
+        self._spin = 0.0 if parties > len(os.sched_getaffinity(0)) else SPIN_SECONDS
 
     def ready(self, pending: list[Connection], limit: float, step: int) -> list[Connection]:
         """Those of some connections that can go on; waits until there are any.
@@ -70,12 +68,8 @@ class Waiting:
         until = time.monotonic() + self._spin
         while True:
             events = poller.poll(0)
-            if events:
-                self._spin = min(2 * self._spin, SPIN_SECONDS)
+            if events or time.monotonic() >= until:
                 return events
-            if time.monotonic() >= until:
-                self._spin = max(self._spin / 2, self._shortest)
-                return []
             os.sched_yield()
 
     def _slice_ms(self, limit: float) -> float:
