@@ -200,6 +200,12 @@ def _triangle(node: RawNode, inputs: Inputs) -> Any:
     return np.triu(array, offset) if integer(node, "upper", 1) else np.tril(array, offset)
 
 
+def _mod(node: RawNode, inputs: Inputs) -> Any:
+    left, right = (np.asarray(array) for array in inputs)
+    check_size(np.broadcast_shapes(left.shape, right.shape))
+    return np.fmod(left, right) if integer(node, "fmod", 0) else np.mod(left, right)
+
+
 def _cast_like(node: RawNode, inputs: Inputs) -> Any:
     return np.asarray(inputs[0]).astype(np.asarray(inputs[1]).dtype)
 
@@ -263,6 +269,7 @@ FOLDS: Mapping[str, Callable[[RawNode, Inputs], Any]] = {
     "Expand": _expand,
     "ConstantOfShape": _of_shape,
     "Range": _range,
+    "Mod": _mod,
     "Tile": _tile,
     "Trilu": _triangle,
     "CastLike": _cast_like,

@@ -142,11 +142,18 @@ def add(low: Lowering, node: RawNode) -> Value:
 
 def _finite(low: Lowering, node: RawNode, operand: Operand) -> Operand:
     """A mask of -infinity before a Softmax with finite numbers that make the same zeros."""
-    result = node.outputs[0]
-    softmax = low.reads[result] == 1 and result in low.readers and low.readers[result].op == "Softmax"
-    if not softmax or isinstance(operand, Value) or np.isnan(operand.array).any():
+    if isinstance(operand, Value) or np.isnan(operand.array).any() or not _before_softmax(low, node.outputs[0]):
         return operand
     return Constant(operand.label, np.maximum(operand.array, LOWEST_MASK))
+
+
+def _before_softmax(low: Lowering, name: str) -> bool:
+    while low.reads[name] == 1 and name in low.readers:
+        reader = low.readers[name]
+        if reader.op not in ("Cast", "CastLike", "Identity"):
+            return reader.op == "Softmax"
+        name = reader.outputs[0]
+    return False
 
 
 def subtract(low: Lowering, node: RawNode) -> Value:

@@ -7,8 +7,8 @@ import numpy as np
 from mpc_infer.graph.functions import constant
 from mpc_infer.graph.ir import Op
 from mpc_infer.graph.lower_functions import applied
-from mpc_infer.graph.lower_linear import binary, reals
-from mpc_infer.graph.lower_views import permuted
+from mpc_infer.graph.lower_linear import binary, reals, scalar
+from mpc_infer.graph.lower_views import joined, part, permuted
 from mpc_infer.graph.lowering import Constant, Lowering, Value, elements
 from mpc_infer.graph.raw import RawNode, integer, number
 from mpc_infer.graph.shapes import ShapeError
@@ -24,13 +24,14 @@ def softmax(low: Lowering, node: RawNode) -> Value:
     if low.model.opset < 13 and axis != rank - 1:
         raise ShapeError("before opset 13 it is taken over several axes", "export with opset 13 or later")
     if axis == rank - 1:
-        return _softmax_last(low, value)
+        return softmax_last(low, value)
     order = (*(each for each in range(rank) if each != axis), axis)
     back = tuple(order.index(each) for each in range(rank))
-    return permuted(low, _softmax_last(low, permuted(low, value, order)), back)
+    return permuted(low, softmax_last(low, permuted(low, value, order)), back)
 
 
-def _softmax_last(low: Lowering, value: Value) -> Value:
+def softmax_last(low: Lowering, value: Value) -> Value:
+    """Over the last axis."""
     if value.rows == len(value.shape) - 1:
         raise ShapeError("it works across rows; every row is evaluated by itself")
     if len(value.shape) > 1 and value.shape[0] == 1:
@@ -58,6 +59,25 @@ def layer_norm(low: Lowering, node: RawNode) -> Value:
 
 def _flat(low: Lowering, name: str, values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> str:
     return low.weight(Constant(name, values.reshape(-1)))
+
+
+def rms_norm(low: Lowering, node: RawNode) -> Value:
+    """x / sqrt(mean of squares): what a normalisation makes of x and -x beside each other, whose mean is 0."""
+    value = low.value(node.inputs[0])
+    axis = integer(node, "axis", -1) % len(value.shape)
+    if value.rows is not None and value.rows >= axis:
+        raise ShapeError("it works across rows; every row is evaluated by itself")
+    lead, over = value.shape[:axis], value.shape[axis:]
+    scale = np.broadcast_to(reals(low.known(node.inputs[1], "scale"), node.inputs[1]), over).reshape(-1)
+    count, width = elements(lead), elements(over)
+    flat = low.settle(value.name, (1, count, width), None)
+    both = joined(low, [flat, binary(low, Op.SUB, scalar(0.0), flat)], 2)
+    twice = Constant(f"{node.name}:scale", np.concatenate([scale, np.zeros(width)]))
+    zeros = Constant(f"{node.name}:bias", low.filled((2 * width,), 0.0))
+    epsilon = {"epsilon": constant(number(node, "epsilon", 1e-5))}
+    normal = low.emit(Op.LAYER_NORM, (both.name, low.weight(twice), low.weight(zeros)), epsilon)
+    half = part(low, Value(normal, both.shape, None), 2, 0, width)
+    return low.settle(half.name, value.shape, value.rows)
 
 
 def batch_norm(low: Lowering, node: RawNode) -> Value:
@@ -113,6 +133,7 @@ def _for_channels(low: Lowering, name: str, channels: int, axes: int) -> Constan
 NORMS: Mapping[str, Rule] = {
     "Softmax": softmax,
     "LayerNormalization": layer_norm,
+    "RMSNormalization": rms_norm,
     "BatchNormalization": batch_norm,
     "InstanceNormalization": instance_norm,
     "GroupNormalization": group_norm,

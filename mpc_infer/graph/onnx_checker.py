@@ -55,6 +55,10 @@ class _Checker:
                 self.end()
                 status = process.returncode
                 return f"ONNX's checker did not survive it ({f'signal {-status}' if status < 0 else 'it ended'})"
+            except BaseException:
+                # Whoever interrupts must not leave an answer behind that the next file would get.
+                self.end()
+                raise
 
     def _running(self) -> "subprocess.Popen[bytes]":
         process = self._process

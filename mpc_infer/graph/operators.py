@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from mpc_infer.graph.lower_activations import ACTIVATIONS
+from mpc_infer.graph.lower_attention import ATTENTION
 from mpc_infer.graph.lower_compare import COMPARISONS
 from mpc_infer.graph.lower_functions import FUNCTIONS
 from mpc_infer.graph.lower_linear import LINEAR
@@ -23,6 +24,7 @@ OPERATORS: Mapping[str, Callable[[Lowering, RawNode], Value | None]] = {
     **SPATIAL,
     **REDUCTIONS,
     **NORMS,
+    **ATTENTION,
     **FUNCTIONS,
     **ACTIVATIONS,
     **COMPARISONS,

@@ -38,6 +38,8 @@ WEIGHTS = {
     "Conv": (1, 2),
     "BatchNormalization": (1, 2, 3, 4),
     "LayerNormalization": (1, 2),
+    "RMSNormalization": (1,),
+    "Attention": (3,),
     "PRelu": (1,),
     "Clip": (1, 2),
     "Pow": (1,),

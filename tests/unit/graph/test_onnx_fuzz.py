@@ -139,7 +139,8 @@ def test_a_few_changed_models(data: st.DataObject) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=20_000, **UNHURRIED)
+@pytest.mark.timeout(1800)
+@settings(max_examples=10_000, **UNHURRIED)
 @given(st.data())
 def test_many_changed_models(data: st.DataObject) -> None:
     read(changed(data.draw))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx.reference import ReferenceEvaluator
 
 from mpc_infer.errors import UnsupportedOperator
 from mpc_infer.graph import import_onnx
@@ -274,6 +275,22 @@ def test_attention_looks_only_back(lowest: float) -> None:
     ]
     imported = several(nodes, {"mask": mask}, 6, 8)
     check_ranges(imported.graph, imported.weights, 16, 16)
+
+
+def test_attention_of_operator_set_23() -> None:
+    """Grouped heads, a causal window, a mask that leaves out one place. What ONNX itself computes: no runtime does."""
+    mask = np.array([True, True, True, False, True])
+    attributes = {"q_num_heads": 4, "kv_num_heads": 2, "is_causal": 1, "softcap": 2.0}
+    nodes = [
+        node("RMSNormalization", ["x", "g"], "n"),
+        node("MatMul", ["n", "w"], "k"),
+        node("Attention", ["x", "k", "k", "m"], "y", **attributes),
+    ]
+    constants = {"g": values((8,), 1), "w": values((8, 4), 2), "m": mask[None, :].repeat(5, 0)}
+    model = make_model(nodes, constants, inputs={"x": ["N", 5, 8]}, outputs={"y": ["N", 5, 8]}, opset=24)
+    data, x = bytes(model.SerializeToString()), values((3, 5, 8), 9)
+    (expected,) = ReferenceEvaluator(model).run(None, {"x": x})
+    assert np.abs(run_imported(import_onnx(data), {"x": x})["y"] - expected).max() < 1e-3
 
 
 def test_vectors_and_stacks_that_repeat() -> None:

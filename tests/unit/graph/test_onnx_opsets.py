@@ -95,7 +95,7 @@ def test_operator_sets_of_skl2onnx(estimator: Any) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("opset", [18, 20, 21, 22])
+@pytest.mark.parametrize("opset", [18, 20, 21, 22, 23])
 def test_operator_sets_of_torch(opset: int) -> None:
     torch.manual_seed(0)
     layer = torch.nn.TransformerEncoderLayer(16, 2, 32, batch_first=True, activation="gelu").eval()

@@ -318,6 +318,23 @@ def test_a_check_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert import_onnx(checked(dense_model())).graph.nodes
 
 
+def test_a_check_that_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> bytes:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(onnx_checker, "_read", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        import_onnx(open_end())
+    monkeypatch.undo()
+    # The answer to the first file is not taken for one to the second.
+    assert import_onnx(checked(dense_model())).graph.nodes
+
+
+def open_end() -> bytes:
+    """A file with a tensor that nothing defines."""
+    return bytes(make_model([node("Add", ["x", "ghost"], "y")], {}).SerializeToString())
+
+
 LARGE = {
     "expand": ([node("Expand", ["x", "s"], "y")], [1, 2**20, 2**18, 8], [1, 1, 8]),
     "pad": ([node("Pad", ["x", "s"], "y")], [0, 2**16, 2**16, 0, 0, 0], [1, 1]),
