@@ -143,6 +143,17 @@ def test_a_model_that_was_kept_is_restored():
     assert seed.hex() not in repr(model)
 
 
+@pytest.mark.parametrize("frac_bits", [8, 12])
+def test_a_model_that_was_kept_is_restored_with_its_own_fractional_bits(frac_bits):
+    engine, seed = MaskedEngine(), secrets.token_bytes(32)
+    shares = {name: split(encode(value, frac_bits=frac_bits), 2)[0] for name, value in WEIGHTS.items()}
+    model = open_alone(engine.program(GRAPH, 1, 2, frac_bits), shares, seed)
+    again = engine.restore(GRAPH, shares, 2, model.to_bytes(), frac_bits)
+    assert again.digest == model.digest
+    assert {slot.shift for slot in again.biases} == {frac_bits}
+    assert all(np.array_equal(again.biases[slot], model.biases[slot]) for slot in model.biases)
+
+
 def open_alone(program, shares, seed) -> MaskedModel:
     from mpc_infer.engine.masked.model import open_model
 
