@@ -34,6 +34,7 @@ class Material:
         self._position = 0
         self._started = False
         self._prepared: object = None
+        self._taken: object = None  # freed by `discard`: giving gigabytes back takes longer than a session may
 
     @property
     def prepared(self) -> bool:
@@ -60,6 +61,7 @@ class Material:
         if not self._started or self._prepared is None:
             raise MaterialUnusable("the material was not started, or what was prepared of it is gone")
         taken, self._prepared = self._prepared, None
+        self._taken = taken
         self._position = len(self._parts)
         return taken
 
@@ -103,7 +105,7 @@ class Material:
     def discard(self) -> None:
         """Forget it. It cannot be started any more."""
         self._started = True
-        self._prepared = None
+        self._prepared = self._taken = None
         self._position = len(self._parts)
         self._parts = [(request, []) for request, _ in self._parts]
 

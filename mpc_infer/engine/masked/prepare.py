@@ -55,6 +55,10 @@ class Preparation:
         place = next(item for item in self.program.rounds[level].segments if item.number == number)
         return self.session.frames[level][place.start : place.stop]
 
+    def finish(self) -> None:
+        """Let go of the session. Its tasks hold this object: in a ring only the collector would find its memory."""
+        self.session, self.values = Session([], []), []
+
     def _before(self, number: int) -> int:
         return max((self.program.levels[other] for other in self.program.requests[number].inputs), default=0)
 
@@ -84,6 +88,7 @@ def prepare(program: Program, model: MaskedModel, rank: int, parts: Sequence[Par
         preparation.values.append(step(preparation, number, request, inputs, given))
     for name, number, shape in program.outputs:
         session.outputs.append((name, _shared(preparation.values[number]), shape))
+    preparation.finish()
     return session
 
 
