@@ -6,6 +6,9 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from skl2onnx import to_onnx
+from sklearn.datasets import load_diabetes
+from sklearn.ensemble import RandomForestRegressor
 
 from mpc_infer.errors import CorruptModel, UnsupportedOperator
 from mpc_infer.graph import import_onnx
@@ -205,20 +208,36 @@ def test_numbers_may_stand_in_tensors() -> None:
     assert all(np.array_equal(found.weights[name], value) for name, value in expected.weights.items())
 
 
+def scaled(file: bytes, offset: list[float], scale: list[float]) -> bytes:
+    """A model with a Scaler before it, whose input is called ``raw``."""
+    model = onnx.load_from_string(file)
+    scaler = helper.make_node("Scaler", ["raw"], ["X"], domain="ai.onnx.ml", offset=offset, scale=scale)
+    scaler.output[0], model.graph.input[0].name = model.graph.input[0].name, "raw"
+    model.graph.node.insert(0, scaler)
+    return bytes(model.SerializeToString())
+
+
 @pytest.mark.parametrize("name", ["forest_cancer", "xgboost_cancer"])
 def test_a_scaler_goes_into_the_thresholds(name: str) -> None:
     """Of either sign, and one that makes a constant of a feature."""
-    file, (rows, _) = exported_trees(name), rows_of("cancer")
-    plain = onnx.load_from_string(file)
-    scale = [2.0, -0.5, 0.0, *[0.25] * 27]
-    offset = [0.125, -0.25, 0.5, *[0.0] * 27]
-    scaler = helper.make_node("Scaler", ["raw"], ["X"], domain="ai.onnx.ml", offset=offset, scale=scale)
-    source = plain.graph.input[0].name
-    scaler.output[0], plain.graph.input[0].name = source, "raw"
-    plain.graph.node.insert(0, scaler)
-    data = plain.SerializeToString()
-    imported = import_onnx(data)
+    rows, _ = rows_of("cancer")
+    file = scaled(exported_trees(name), [0.125, -0.25, 0.5, *[0.0] * 27], [2.0, -0.5, 0.0, *[0.25] * 27])
+    imported = import_onnx(file)
     assert imported.graph.nodes[0].op == "TreeEnsemble"
     (found,) = run_imported(imported, {"raw": rows}).values()
-    assert np.abs(found - scores(run_onnx(data, {"raw": rows}))).max() < 2 * UNIT + 3e-5
+    assert np.abs(found - scores(run_onnx(file, {"raw": rows}))).max() < 2 * UNIT + 3e-5
     assert widest_input_limit(imported.graph, imported.weights, 2**15, 16) == 2**15
+
+
+def test_features_that_fill_the_range_are_told_apart_as_float32_does() -> None:
+    """Multiplied at the client, divided in the model: docs/models.md."""
+    rows, targets = load_diabetes(return_X_y=True, scaled=False)
+    rows = rows.astype(np.float32)
+    model = RandomForestRegressor(10, random_state=0).fit(rows[::2], targets[::2])
+    file = to_onnx(model, rows[:1]).SerializeToString()
+    expected = run_onnx(file, {"X": rows})["variable"]
+    power = 2.0 ** np.floor(14.9 - np.log2(rows.max(axis=0)))
+    (found,) = run_imported(import_onnx(scaled(file, [0.0] * 10, list(1 / power))), {"raw": rows * power}).values()
+    assert np.abs(found - expected).max() < 2e-4
+    (plain,) = run_imported(import_onnx(file), {"X": rows}).values()
+    assert np.abs(plain - expected).max() > 1
