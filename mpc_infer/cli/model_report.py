@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from mpc_infer.errors import MpcInferError
 
 
+WIDTH = 140
+"""Of tables, where nobody says how wide the terminal is."""
+
+
 def as_json(report: "Report", latencies: Mapping[str, "Latency"]) -> dict[str, Any]:
     """The whole report."""
     return {
@@ -131,6 +135,8 @@ def show(report: "Report", latencies: Mapping[str, "Latency"], speeds: Mapping[s
     from rich.console import Console
 
     console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH
     if report.model is None:
         _show_judged(report, console)
     else:
@@ -217,6 +223,10 @@ def _show_accuracy(report: "Report") -> None:
     if found is None:
         return
     click.echo(f"{found['rows']} rows, {found['rows_outside']} of them outside of the ranges (a client refuses them)")
+    if found["rows_outside"]:
+        click.echo(
+            "  what to do: say where every feature lies (--calibrate, --ranges), or standardise it at the client"
+        )
     for name, each in found["outputs"].items():
         other = each["rows_ordered_otherwise"]
         order = "" if other is None else f", another largest element in {other} rows"
