@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpc_infer.graph.ir import Op
+from mpc_infer.graph.lower_compare import inverted, step_of
 from mpc_infer.graph.lower_functions import applied
-from mpc_infer.graph.lower_linear import binary
+from mpc_infer.graph.lower_linear import binary, scalar
 from mpc_infer.graph.lower_matrices import linear
 from mpc_infer.graph.lower_views import picked
 from mpc_infer.graph.lowering import Constant, Lowering, Value
-from mpc_infer.graph.raw import RawNode, floats, integer, integers, text
+from mpc_infer.graph.raw import RawNode, floats, integer, integers, number, text
 from mpc_infer.graph.shapes import ShapeError
 
 Rule = Callable[[Lowering, RawNode], Value | None]
@@ -36,6 +37,12 @@ def scaler(low: Lowering, node: RawNode) -> Value:
     if offset.size and offset.any():
         value = binary(low, Op.ADD, value, Constant(f"{node.name}:offset", -offset))
     return binary(low, Op.MUL, value, Constant(f"{node.name}:scale", scale)) if scale.size else value
+
+
+def binarizer(low: Lowering, node: RawNode) -> Value:
+    """1 above a threshold, else 0."""
+    value, threshold = low.value(node.inputs[0]), scalar(number(node, "threshold", 0.0))
+    return inverted(low, step_of(low, threshold, value))
 
 
 def linear_regressor(low: Lowering, node: RawNode) -> Value:
@@ -120,6 +127,7 @@ def normalizer(low: Lowering, node: RawNode) -> None:
 
 LEARNED: Mapping[str, Rule] = {
     f"{ML}Scaler": scaler,
+    f"{ML}Binarizer": binarizer,
     f"{ML}LinearRegressor": linear_regressor,
     f"{ML}LinearClassifier": scores_of,
     EXTRACTOR: extracted,
