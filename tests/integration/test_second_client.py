@@ -52,6 +52,8 @@ def test_a_model_from_another_language(net: Devnet) -> None:
     sent = second.prepare(name, rows, COORDINATOR)
     shape, values = second.check(sent, second.submit(sent))["y"]
     assert np.abs(np.reshape(values, shape) - np.array(rows) @ np.array(weights)).max() < TOLERANCE
+    with pytest.raises(ValueError, match="element 2 of row 1"):
+        second.prepare(name, [[0.0] * 3, [0.0, 0.0, -32768.0]], COORDINATOR)
     second.channel.close()
 
 
