@@ -18,6 +18,7 @@ from mpc_infer.errors import CorruptModel, ModelRefused, UnsupportedOperator
 from mpc_infer.graph.folding import FOLDS, INTEGER_TYPES
 from mpc_infer.graph.ir import MAX_NODES, Graph
 from mpc_infer.graph.lower_ml import EXTRACTOR, ML, NAMING, SCORES
+from mpc_infer.graph.lower_views import TABLE
 from mpc_infer.graph.lowering import lower
 from mpc_infer.graph.onnx_checker import check_consistency
 from mpc_infer.graph.operators import OPERATORS
@@ -293,7 +294,10 @@ def _input_shape(value: Any) -> tuple[int, ...]:
     types = onnx.TensorProto
     tensor_type = value.type.tensor_type
     if tensor_type.elem_type not in (types.FLOAT, types.DOUBLE, types.FLOAT16):
-        raise ModelRefused(f"input {value.name!r} is not a tensor of floating numbers", remedy="export with floats")
+        raise ModelRefused(
+            f"input {value.name!r} is not a tensor of floating numbers",
+            remedy=f"export with floats; where it says places of a table, {TABLE}",
+        )
     dims = tensor_type.shape.dim
     if not dims:
         raise ModelRefused(f"input {value.name!r} has no axes, or no known shape", remedy="give it a batch axis")

@@ -21,6 +21,7 @@ from mpc_infer.graph.operators import OPERATORS
 from mpc_infer.graph.raw import RawModel, RawNode
 from tests.unit.graph.exported import exported
 from tests.unit.graph.onnx_models import checked, dense_model, make_model, node, values
+from tests.unit.graph.test_onnx_import import run_imported
 
 W = {"w": values((8, 8), 1), "v": values((8,), 2)}
 TO = {"to": np.array([4, 2], np.int64)}
@@ -265,6 +266,24 @@ def test_a_mask_of_infinity_names_its_node() -> None:
 def test_a_weight_beyond_the_range_names_its_node() -> None:
     model = make_model([node("Add", ["x", "w"], "y")], {"w": np.full(8, -(2.0**15), np.float32)})
     refused(model, ModelRefused, r"'w' of node 'add_y'.*2\^15")
+
+
+def embedding(kind: int) -> Any:
+    nodes = [node("Cast", ["x"], "p", to=TensorProto.INT64), node("Gather", ["w", "p"], "y")]
+    return make_model(nodes, W, inputs={"x": ["N", 8]}, element=kind, outputs={"y": ["N", 8, 8]})
+
+
+def test_a_secret_place_in_a_table_is_refused_with_what_to_do_instead() -> None:
+    model = embedding(TensorProto.INT64)
+    model.graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT
+    refused(model, ModelRefused, r"'x' is not a tensor of floating.*a single 1, times the table")
+    nodes = [node("ArgMax", ["x"], "p", axis=1), node("Gather", ["w", "p"], "y")]
+    refused(make_model(nodes, W), UnsupportedOperator, r"'gather_y'.*secret place.*a single 1, times the table")
+    # What is said instead works.
+    words = make_model([node("MatMul", ["x", "w"], "y")], W, inputs={"x": ["N", 3, 8]})
+    rows = np.eye(8, dtype=np.float32)[[[0, 5, 7], [1, 1, 2]]]
+    found = run_imported(import_onnx(bytes(words.SerializeToString())), {"x": rows})["y"]
+    assert np.abs(found - W["w"][[[0, 5, 7], [1, 1, 2]]]).max() < 2**-15
 
 
 def test_a_dead_weight_may_be_anything() -> None:
