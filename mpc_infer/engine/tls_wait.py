@@ -9,8 +9,8 @@ from mpc_infer.engine.tls_connection import Connection
 from mpc_infer.errors import PeerTimeout, SessionAborted
 
 SPIN_SECONDS = 200e-6
-"""How long a party asks again and again before it sleeps. Not at all where there are more parties than processors, since
-they may all be here: the processor belongs to whom one waits for."""
+"""How long a party asks again and again before it sleeps. Not at all where there are more parties than processors: they
+may all be here, and the processor belongs to whom one waits for."""
 CANCEL_CHECK_SECONDS = 0.1
 FLUSH_SECONDS = 0.2
 

@@ -123,7 +123,15 @@ class LaneHost:
 
     @contextlib.asynccontextmanager
     async def turn(self, seconds: float) -> AsyncIterator[None]:
-        """Hold the lane: nobody else's requests come between.
+        """Hold the lane: nobody else's requests come between. Raises as `take`."""
+        await self.take(seconds)
+        try:
+            yield
+        finally:
+            self.give_back()
+
+    async def take(self, seconds: float) -> None:
+        """Hold the lane, until `give_back`.
 
         Raises:
             Unavailable: the queue is full, or the worker does not run.
@@ -138,11 +146,20 @@ class LaneHost:
             raise DeadlineExpired(f"lane {self.number} was busy until the deadline") from error
         finally:
             self._waiting -= 1
-        try:
-            self._check_ready()
-            yield
-        finally:
+        if not self.ready:
             self._turn.release()
+            self._check_ready()
+
+    async def take_if_free(self) -> bool:
+        """Hold the lane, until `give_back`, if nobody holds it or waits for it, and the worker runs."""
+        if self._turn.locked() or self._waiting or not self.ready:
+            return False
+        await self._turn.acquire()  # at once: it is free
+        return True
+
+    def give_back(self) -> None:
+        """Who holds the lane holds it no more."""
+        self._turn.release()
 
     async def load(self, model_hash: bytes, message: Message, seconds: float) -> None:
         """Give the worker a model; the least recently used one goes when there are too many."""

@@ -1,10 +1,8 @@
 """Running work on a lane: wait for the turn, see that the model is there, ask, and read what comes back."""
 
 import asyncio
-import contextlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 from mpc_infer.clock import Clock
 from mpc_infer.errors import (
@@ -17,12 +15,13 @@ from mpc_infer.errors import (
 )
 from mpc_infer.ids import MaterialId, ModelHash, SessionId
 from mpc_infer.party import checks
-from mpc_infer.party.calls import OpenCall, PrepareCall, Prepared, SessionCall, SessionReport
+from mpc_infer.party.calls import JobCall, OpenCall, PrepareCall, Prepared, SessionCall, SessionReport
 from mpc_infer.party.checks import CheckedJob
 from mpc_infer.party.config import PartyLimits
 from mpc_infer.party.frames import Message
 from mpc_infer.party.lane_host import LaneHost
 from mpc_infer.party.lane_messages import report_of, run_message
+from mpc_infer.party.lane_turn import LaneTurn, abort_message
 from mpc_infer.party.models import ModelShelf
 from mpc_infer.party.openings import Openings
 from mpc_infer.party.stock import Stock
@@ -30,17 +29,10 @@ from mpc_infer.party.stock_files import join_ready
 from mpc_infer.store import MaterialRecord
 
 _MARGIN_SHARE, _LONGEST_MARGIN_S = 0.1, 1.0
-PART_S = 5.0
-"""How long a lane may take to leave a meeting."""
+MAX_EARLY = 4
+"""Sessions of more jobs take long to judge: nobody holds a lane for them before that."""
 _REMEMBERED = 1024
 _REMEMBERED_MATERIAL = 1 << 16
-
-
-RunJobs = Callable[[Mapping[int, CheckedJob], Sequence[bytes]], Awaitable[SessionReport]]
-"""(the jobs that this party runs, by position, at least one; the terms of all jobs) -> what the lane reports.
-
-Raises SessionAborted, or one of its kinds: the session is over, and the material gone; DeadlineExpired: the lane was
-silent."""
 
 
 class LaneRunner:
@@ -89,7 +81,7 @@ class LaneRunner:
         self._lanes[number].check_room()
         return self._lanes[number]
 
-    async def claim(self, call: SessionCall, deadline_ms: int) -> None:
+    async def claim(self, call: SessionCall, deadline_ms: int, early: LaneTurn | None = None) -> None:
         """Refuse, before anything is spent, a session that cannot run here: too busy, model not open, no such material.
 
         Material that cannot be used is dropped. On the usual way the lane has it in memory, and is not asked.
@@ -108,6 +100,8 @@ class LaneRunner:
         material_id = MaterialId(call.material_id)
         self._stock.find(material_id, call.lane, call.model_hash, call.rows)
         if material_id not in lane.ready_material:
+            if early is not None:
+                await early.leave()  # its worker was replaced meanwhile
             try:
                 await self._claim(lane, material_id, call, deadline_ms)
             except MaterialUnusable:
@@ -122,8 +116,27 @@ class LaneRunner:
             blobs = {"model": call.model_hash, "material": material_id}
             await lane.ask(Message("claim", fields={"rows": call.rows}, blobs=blobs), self._left(until_ms))
 
-    @contextlib.asynccontextmanager
-    async def session(self, call: SessionCall, deadline_ms: int) -> AsyncIterator[RunJobs]:
+    async def early_turn(self, call: SessionCall) -> LaneTurn | None:
+        """The lane for a session that is not judged yet, where it is free, with everything ready there: the lanes meet
+        meanwhile. None: the session takes its turn when it was judged.
+        """
+        lane = self._lanes[call.lane] if 0 <= call.lane < len(self._lanes) else None
+        opening = self._openings.digest(call.model_hash) or b""
+        if lane is None or len(call.jobs) > MAX_EARLY or call.material_id not in lane.ready_material:
+            return None
+        if call.session_id in self._aborted or not lane.has_model(call.model_hash, opening):
+            return None
+        try:
+            seconds = self._budget(min(job.request.deadline for job in call.jobs if isinstance(job, JobCall)))
+        except (DeadlineExpired, ValueError):
+            return None
+        if not await lane.take_if_free():
+            return None
+        turn = LaneTurn(lane, call, self._clock.now_ms() + int(1000 * seconds))
+        turn.meet()
+        return turn
+
+    async def turn(self, call: SessionCall, deadline_ms: int) -> LaneTurn:
         """Hold the lane for a session. With material made ahead the lanes meet already, while the caller makes it
         durable that the session runs; nothing of the session is sent before.
 
@@ -131,49 +144,46 @@ class LaneRunner:
             call: as it came.
             deadline_ms: the earliest of the accepted jobs'.
 
-        Yields:
-            What runs the session, once: see `RunJobs`. If it is not called, the lanes part.
-
         Raises:
-            SessionAborted: or one of its kinds: the session is over.
+            SessionAborted: the session is over.
             DeadlineExpired: the turn did not come.
         """
         lane = self.check_lane(call.lane)
         seconds = self._budget(deadline_ms)
-        until_ms = self._clock.now_ms() + int(1000 * seconds)
-        async with lane.turn(seconds):
-            await self._load(lane, call.model_hash, self._left(until_ms))
+        turn = LaneTurn(lane, call, self._clock.now_ms() + int(1000 * seconds))
+        await lane.take(seconds)
+        try:
+            await self._load(lane, call.model_hash, self._left(turn.until_ms))
             self._check_not_aborted(call.session_id)
             if call.material_id:
-                fields, blobs = {"deadline_ms": until_ms}, {"session": call.session_id}
-                lane.ask_ahead(Message("meet", fields=fields, blobs=blobs))
-            turn = _Turn(self, lane, call, until_ms)
-            try:
-                yield turn.run
-            finally:
-                if call.material_id and not turn.used and lane.ready:
-                    await self._part(lane, call.session_id)
+                turn.meet()
+        except BaseException:
+            lane.give_back()
+            raise
+        return turn
 
-    async def _part(self, lane: LaneHost, session_id: SessionId) -> None:
-        """Have a lane leave a meeting: it may wait there for others, or have met them all."""
-        reason = "this party does not run it"
-        lane.tell(_abort_message(session_id, reason))
-        await lane.ask(Message("part", fields={"reason": reason}), PART_S)
-
-    async def run_on(
-        self,
-        lane: LaneHost,
-        call: SessionCall,
-        accepted: Mapping[int, CheckedJob],
-        terms: Sequence[bytes],
-        until_ms: int,
+    async def run(
+        self, turn: LaneTurn, call: SessionCall, accepted: Mapping[int, CheckedJob], terms: Sequence[bytes]
     ) -> SessionReport:
-        """See `RunJobs`. The lane is held, its material has been consumed, durably."""
+        """Run a session. Its material has been consumed, durably.
+
+        Args:
+            turn: the lane, held.
+            call: as it came.
+            accepted: the jobs that this party runs, by position; at least one.
+            terms: of all jobs.
+
+        Raises:
+            SessionAborted: or one of its kinds: the session is over, and the material gone.
+            DeadlineExpired: the lane was silent.
+        """
+        lane, until_ms = turn.lane, turn.until_ms
         self._stock.begin(call.material_id)
         try:
             self._check_not_aborted(call.session_id)
             lane.ready_material.discard(call.material_id)
-            return report_of(await lane.ask(run_message(call, accepted, terms, until_ms), self._left(until_ms)))
+            message = run_message(call, accepted, terms, until_ms)
+            return report_of(await turn.run(lambda: lane.ask(message, self._left(until_ms))))
         except MpcInferError:
             # Where the lane never heard of the session, it has the material still.
             self._forget(lane, [MaterialId(call.material_id)])
@@ -258,7 +268,7 @@ class LaneRunner:
         while len(self._aborted) > _REMEMBERED:
             self._aborted.popitem(last=False)
         for lane in self._lanes:
-            lane.tell(_abort_message(session_id, reason))
+            lane.tell(abort_message(session_id, reason))
 
     async def close(self) -> None:
         """End all lanes."""
@@ -312,23 +322,3 @@ class LaneRunner:
 
     def _left(self, until_ms: int) -> float:
         return max(0.0, (until_ms - self._clock.now_ms()) / 1000)
-
-
-def _abort_message(session_id: SessionId, reason: str) -> Message:
-    return Message("abort", fields={"reason": reason}, blobs={"session": session_id})
-
-
-@dataclass
-class _Turn:
-    """A lane that is held for one session."""
-
-    runner: LaneRunner
-    lane: LaneHost
-    call: SessionCall
-    until_ms: int
-    used: bool = False
-
-    async def run(self, accepted: Mapping[int, CheckedJob], terms: Sequence[bytes]) -> SessionReport:
-        """See `RunJobs`."""
-        self.used = True
-        return await self.runner.run_on(self.lane, self.call, accepted, terms, self.until_ms)

@@ -1,7 +1,7 @@
 """The sessions of a party: every job is judged by itself, what may run is consumed, run, signed and stored together."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ from mpc_infer.party import checks
 from mpc_infer.party.calls import JobReport, SessionCall, SessionReport
 from mpc_infer.party.checks import CheckedJob
 from mpc_infer.party.judge import Judge, in_pieces
+from mpc_infer.party.lane_turn import LaneTurn
 from mpc_infer.party.messages import Outcome, stored_answer
 from mpc_infer.party.runner import LaneRunner
 from mpc_infer.party.signing import SignedAnswer, Signing
@@ -73,17 +74,29 @@ class Sessions:
             InvalidRequest: the jobs do not belong in one session.
         """
         checks.check_together(call)
+        early = await self._runner.early_turn(call)
+        try:
+            places = await self._places(call, early)
+        finally:
+            if early is not None and not early.taken:
+                self._own(early.leave(), "part")
+        return [place if isinstance(place, Outcome) else await asyncio.shield(place) for place in places if place]
+
+    async def _places(
+        self, call: SessionCall, early: LaneTurn | None
+    ) -> "list[Outcome | asyncio.Future[Outcome] | None]":
+        """For each job what became of it, or the end of the run that it is in. What may run begins."""
         digests = await self._judge.signed(call)
         places = self._join(call, digests)
         fresh = [index for index, place in enumerate(places) if place is None]
         checked: dict[int, CheckedJob] = {}
-        for index, judged in zip(fresh, await self._judged(call, digests, fresh), strict=True):
+        for index, judged in zip(fresh, await self._judged(call, digests, fresh, early), strict=True):
             if isinstance(judged, CheckedJob):
                 checked[index] = judged
             else:
                 places[index] = judged
-        self._begin(call, checked, places)
-        return [place if isinstance(place, Outcome) else await asyncio.shield(place) for place in places if place]
+        self._begin(call, checked, places, early)
+        return places
 
     def _join(
         self, call: SessionCall, digests: Sequence[bytes | MpcInferError]
@@ -105,7 +118,11 @@ class Sessions:
         return running.outcome
 
     async def _judged(
-        self, call: SessionCall, digests: Sequence[bytes | MpcInferError], fresh: Sequence[int]
+        self,
+        call: SessionCall,
+        digests: Sequence[bytes | MpcInferError],
+        fresh: Sequence[int],
+        early: LaneTurn | None,
     ) -> list[CheckedJob | Outcome]:
         """Judge the fresh jobs; those that are refused may have been answered before."""
         asked = [(call.jobs[index], digest) for index in fresh if isinstance(digest := digests[index], bytes)]
@@ -114,7 +131,7 @@ class Sessions:
             judged: Sequence[CheckedJob | MpcInferError] = await self._judge.check(call, asked) if asked else []
             deadlines = [one.request.deadline for one in judged if isinstance(one, CheckedJob)]
             if deadlines:
-                await self._runner.claim(call, min(deadlines))
+                await self._runner.claim(call, min(deadlines), early)
         except MpcInferError as error:
             judged, of_session = [error] * len(asked), True
         found: list[CheckedJob | Outcome] = []
@@ -132,6 +149,7 @@ class Sessions:
         call: SessionCall,
         checked: dict[int, CheckedJob],
         places: "list[Outcome | asyncio.Future[Outcome] | None]",
+        early: LaneTurn | None,
     ) -> None:
         """Begin a session of all jobs that were accepted and run nowhere yet. No await: nobody comes between."""
         mine: dict[int, CheckedJob] = {}
@@ -142,21 +160,27 @@ class Sessions:
                 self._running[job.key] = _Running(job.digest, outcome)
                 mine[index] = job
         if mine:
-            task = asyncio.create_task(self._session(call, mine), name="session")
-            self._tasks.add(task)
-            task.add_done_callback(self._ended)
+            turn = early if early is not None and early.held else None
+            if turn is not None:
+                turn.taken = True
+            self._own(self._session(call, mine, turn), "session")
+
+    def _own(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _LOG.error("unexpected failure in a session", exception=error)
 
-    async def _session(self, call: SessionCall, jobs: dict[int, CheckedJob]) -> None:
+    async def _session(self, call: SessionCall, jobs: dict[int, CheckedJob], turn: LaneTurn | None) -> None:
         """Whatever happens, everybody who waits for one of the jobs is told."""
         ended = Outcome(problem=SessionAborted("this party ended in mid-session"), of_session=True)
         outcomes: dict[int, Outcome] = {}
         try:
-            outcomes = await self._run(call, jobs)
+            outcomes = await self._run(call, jobs, turn)
         except MpcInferError as error:
             _LOG.warning("session failed", session=call.session_id, code=error.code, reason=str(error))
             ended = Outcome(problem=error, of_session=True)
@@ -165,10 +189,12 @@ class Sessions:
                 running = self._running.pop(job.key)
                 running.outcome.set_result(outcomes.get(index, ended))
 
-    async def _run(self, call: SessionCall, jobs: dict[int, CheckedJob]) -> dict[int, Outcome]:
+    async def _run(self, call: SessionCall, jobs: dict[int, CheckedJob], turn: LaneTurn | None) -> dict[int, Outcome]:
         """Consume, run, sign, store, in this order: what fails after the first step leaves the jobs spent."""
         state: State[SessionState] = State(SessionState.CHECKING)
-        async with self._runner.session(call, min(job.request.deadline for job in jobs.values())) as run:
+        if turn is None:
+            turn = await self._runner.turn(call, min(job.request.deadline for job in jobs.values()))
+        async with turn:
             outcomes = await self._admit(call, jobs)
             admitted = {index: job for index, job in jobs.items() if index not in outcomes}
             if not admitted:
@@ -179,7 +205,7 @@ class Sessions:
                 jobs[index].terms if index in jobs else checks.terms(self._judge.digest(job), call.registry_block)
                 for index, job in enumerate(call.jobs)
             ]
-            report = await run(admitted, terms)
+            report = await self._runner.run(turn, call, admitted, terms)
         outcomes |= await self._answers(call, admitted, report)
         state.move(SessionState.SIGNED)
         _LOG.info("session done", session=call.session_id, jobs=len(admitted), online_ms=round(report.online_ms, 3))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pytest_asyncio
 
 from mpc_infer import errors
 from tests.unit.party.conftest import run_job
@@ -49,7 +50,7 @@ async def kill_lanes(network):
     await asyncio.gather(*(one.lanes[0].wait_until_ready(60) for one in network.wired))
 
 
-@pytest.fixture(autouse=True)
+@pytest_asyncio.fixture(autouse=True, loop_scope="module")  # the parties' tasks go on only while their loop runs
 async def nothing_left(network):
     yield
     for party in network.parties:
