@@ -68,14 +68,15 @@ def chunks(values: Reals) -> Iterator[Reals]:
         yield np.resize(values[start : start + CHUNK], CHUNK)[None]
 
 
-def rows(width: int, scales: tuple[float, ...]) -> Callable[[int], Iterator[Reals]]:
-    """Random rows of one width: many, of several scales, and rows of equal numbers."""
+def rows(width: int, scales: tuple[float, ...], *, equal: bool) -> Callable[[int], Iterator[Reals]]:
+    """Random rows of one width: many, of several scales, and rows of equal numbers if wanted."""
 
     def points(stride: int) -> Iterator[Reals]:
         random = np.random.default_rng(width)
         for scale in scales:
             found = random.normal(size=(max(1, 4096 // stride), width)) * scale + random.normal()
-            found[0] = found[0, 0]
+            if equal:
+                found[0] = found[0, 0]
             yield np.round(found / UNIT) * UNIT
 
     return points
@@ -111,8 +112,8 @@ CURVES = (
     Curve("Exp", "every number below log 2^15", all_points(-21, 10.39, -32767.9, -1000.0), np.exp),
     Curve("Reciprocal", "2^-14 <= abs(x) < 2^15", sparser(2.0**-14, 32767.9, both=True), lambda x: 1 / x),
     Curve("Rsqrt", "2^-14 <= x < 2^15", sparser(2.0**-14, 32767.9, both=False), lambda x: 1 / np.sqrt(x)),
-    Curve("Softmax", "rows of 64", rows(64, (0.1, 1.0, 4.0, 100.0)), _softmax),
-    Curve("LayerNorm", "rows of 64, deviations 0.5 to 40", rows(64, (0.5, 3.0, 40.0)), _layer_norm, **_NORM),
+    Curve("Softmax", "rows of 64", rows(64, (0.1, 1.0, 4.0, 100.0), equal=True), _softmax),
+    Curve("LayerNorm", "rows of 64, deviations 0.5 to 40", rows(64, (0.5, 3.0, 40.0), equal=False), _layer_norm, **_NORM),
 )
 
 
