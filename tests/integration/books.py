@@ -8,7 +8,7 @@ from pathlib import Path
 from mpc_infer.devnet import Devnet
 
 # The coordinator gathers finished jobs into batches, has models opened and material made, whatever else happens.
-_BY_ITSELF = frozenset({"batches", "material", "openings"})
+_BY_ITSELF = frozenset({"batches", "material", "model_openings"})
 
 
 def _tables(connection: sqlite3.Connection) -> list[str]:
