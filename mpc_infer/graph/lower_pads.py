@@ -81,6 +81,13 @@ def _padded(low: Lowering, value: Value, axis: int, before: int, after: int, mod
     return picked(low, value, axis, _mirrored(value.shape[axis], before, after, mode))
 
 
+def block_padded(low: Lowering, value: Value, axis: int, before: int, after: int) -> Value:
+    """Zeros before and after an axis."""
+    if max(before, after) > MAX_PAD:
+        raise ShapeError("it would put too many zeros around")
+    return _padded(low, value, axis, before, after, "constant", 0.0)
+
+
 def _block(low: Lowering, value: Value, axis: int, count: int, filler: float) -> Value:
     """A computed block of one number: zeros are something minus itself."""
     one = part(low, value, axis, 0, 1)

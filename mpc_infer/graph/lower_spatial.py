@@ -113,11 +113,11 @@ def _image(low: Lowering, name: str) -> tuple[Value, str, Sizes]:
     return value, low.reshape(value.name, (None, channels, height, width)), (height, width)
 
 
-def _flat_node(node: RawNode, rank: int) -> RawNode:
+def flat_node(node: RawNode, rank: int) -> RawNode:
     """The node as one on two axes."""
     if rank == 4:
         return node
-    more = {"kernel_shape": (1,), "strides": (1,), "dilations": (1,)}
+    more = {"kernel_shape": (1,), "strides": (1,), "dilations": (1,), "output_padding": (0,), "output_shape": (1,)}
     attributes = dict(node.attributes)
     for key, first in more.items():
         values = integers(node, key)
@@ -136,7 +136,7 @@ def conv(low: Lowering, node: RawNode) -> Value:
     if kernels.ndim != len(value.shape):
         raise ShapeError(f"a weight of {kernels.shape} does not fit {value.shape}")
     flat = kernels if kernels.ndim == 4 else kernels[:, :, None, :]
-    found = windows(_flat_node(node, len(value.shape)), sizes, flat.shape[2:])
+    found = windows(flat_node(node, len(value.shape)), sizes, flat.shape[2:])
     inputs = [image, low.weight(Constant(node.inputs[1], flat))]
     if len(node.inputs) > 2 and node.inputs[2]:
         inputs.append(low.weight(Constant(node.inputs[2], reals(low.known(node.inputs[2], "bias"), node.inputs[2]))))
@@ -149,10 +149,27 @@ def _framed(low: Lowering, value: Value, name: str, channels: int, found: list[W
     return low.settle(name, (1, channels, *counts[4 - len(value.shape) :]), value.rows)
 
 
+def conv_by(low: Lowering, image: Value, kernels: Constant, bias: str, dilations: tuple[int, ...], group: int) -> Value:
+    """A convolution of an image (1, channels, height, width) without pads or strides."""
+    inputs = [low.reshape(image.name, (None, *image.shape[1:])), low.weight(kernels)]
+    if bias:
+        inputs.append(low.weight(Constant(bias, reals(low.known(bias, "bias"), bias))))
+    attributes: dict[str, int | tuple[int, ...]] = {
+        "strides": (1, 1),
+        "pads": (0, 0, 0, 0),
+        "dilations": tuple(dilations),
+        "group": group,
+    }
+    name = low.emit(Op.CONV, tuple(inputs), attributes)
+    sizes = zip(image.shape[2:], kernels.array.shape[2:], dilations, strict=True)
+    places = tuple(size - (kernel - 1) * dilation for size, kernel, dilation in sizes)
+    return low.settle(name, (1, kernels.array.shape[0], *places), image.rows)
+
+
 def max_pool(low: Lowering, node: RawNode) -> Value:
     """The largest of every window."""
     value, image, sizes = _image(low, node.inputs[0])
-    flat = _flat_node(node, len(value.shape))
+    flat = flat_node(node, len(value.shape))
     kernel = integers(flat, "kernel_shape") or ()
     found = windows(flat, sizes, kernel)
     name = low.emit(Op.MAX_POOL, (image,), {**_attributes(found), "kernel": kernel})
@@ -162,7 +179,7 @@ def max_pool(low: Lowering, node: RawNode) -> Value:
 def average_pool(low: Lowering, node: RawNode) -> Value:
     """The mean of every window; where pads do not count, windows at the edge are weighed."""
     value, image, sizes = _image(low, node.inputs[0])
-    flat = _flat_node(node, len(value.shape))
+    flat = flat_node(node, len(value.shape))
     kernel = integers(flat, "kernel_shape") or ()
     found = windows(flat, sizes, kernel)
     name = low.emit(Op.AVERAGE_POOL, (image,), {**_attributes(found), "kernel": kernel})

@@ -14,6 +14,7 @@ from mpc_infer.graph.lower_pads import PADS
 from mpc_infer.graph.lower_reduce import REDUCTIONS
 from mpc_infer.graph.lower_spatial import SPATIAL
 from mpc_infer.graph.lower_trees import TREES
+from mpc_infer.graph.lower_upsample import UPSAMPLES
 from mpc_infer.graph.lower_views import VIEWS
 from mpc_infer.graph.lowering import Lowering, Value
 from mpc_infer.graph.raw import RawNode
@@ -30,6 +31,7 @@ OPERATORS: Mapping[str, Callable[[Lowering, RawNode], Value | None]] = {
     **COMPARISONS,
     **VIEWS,
     **PADS,
+    **UPSAMPLES,
     **LEARNED,
     **TREES,
 }

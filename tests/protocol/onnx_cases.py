@@ -39,6 +39,8 @@ WEIGHTS = {
     "BatchNormalization": (1, 2, 3, 4),
     "LayerNormalization": (1, 2),
     "RMSNormalization": (1,),
+    "ConvTranspose": (1, 2),
+    "Resize": (1, 2, 3),
     "Attention": (3,),
     "PRelu": (1,),
     "Clip": (1, 2),

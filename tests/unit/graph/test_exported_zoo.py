@@ -186,6 +186,9 @@ NETWORKS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "adaptive": (nn.AdaptiveAvgPool2d(2), (4, 6, 6)),
     "average": (nn.AvgPool2d(3, 2, 1, count_include_pad=False), (4, 7, 7)),
     "ceil": (nn.MaxPool2d(3, 2, ceil_mode=True), (3, 8, 8)),
+    "upsample": (nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(3, 4, 3)), (3, 6, 6)),
+    "bilinear": (nn.Upsample(scale_factor=2, mode="bilinear"), (3, 4, 4)),
+    "transposed": (nn.ConvTranspose2d(4, 2, 3, 2, 1, output_padding=1), (4, 5, 5)),
     "unfold": (nn.Unfold(2), (4, 6, 6)),
 }
 REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {

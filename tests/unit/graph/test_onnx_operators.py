@@ -109,6 +109,31 @@ CASES: dict[str, tuple[str, tuple[Any, ...], dict[str, Any], dict[str, Any]]] = 
     "expand_more": ("Expand", ("N", 6, 1), {"t": np.array([1, 6, 5], PLACE)}, {}),
     "depth_to_space": ("DepthToSpace", IMAGE, {}, {"blocksize": 2, "mode": "CRD"}),
     "space_to_depth": ("SpaceToDepth", ("N", 3, 4, 6), {}, {"blocksize": 2}),
+    "conv_transpose": (
+        "ConvTranspose",
+        IMAGE,
+        {"w": values((4, 3, 3, 2), 1), "b": values((6,), 2)},
+        {"strides": [2, 3], "pads": [1, 0, 2, 1], "group": 2, "output_padding": [1, 0]},
+    ),
+    "conv_transpose_1d": ("ConvTranspose", SEQUENCE, {"w": values((6, 4, 3), 1)}, {"strides": [2], "dilations": [2]}),
+    "conv_transpose_same": (
+        "ConvTranspose",
+        IMAGE,
+        {"w": values((4, 2, 3, 3), 1)},
+        {"strides": [2, 2], "auto_pad": "SAME_UPPER"},
+    ),
+    "resize_nearest": (
+        "Resize",
+        IMAGE,
+        {"roi": np.array([], F), "s": np.array([1, 1, 2, 1.5], F)},
+        {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
+    ),
+    "resize_linear": (
+        "Resize",
+        IMAGE,
+        {"roi": np.array([], F), "s": np.array([1, 1, 2, 0.5], F)},
+        {"mode": "linear", "coordinate_transformation_mode": "pytorch_half_pixel"},
+    ),
     "instance_norm": (
         "InstanceNormalization",
         IMAGE,
