@@ -330,8 +330,12 @@ def test_a_file_that_onnx_itself_does_not_survive() -> None:
     assert import_onnx(checked(dense_model())).graph.nodes
 
 
-def test_a_check_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnx_checker, "TIMEOUT_S", 0.0)
+def test_a_check_that_does_not_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    silent = tmp_path / "silent.py"
+    silent.write_text("import sys; sys.stdin.buffer.read()", "utf-8")
+    onnx_checker._CHECKER.end()
+    monkeypatch.setattr(onnx_checker, "_SCRIPT", silent)
+    monkeypatch.setattr(onnx_checker, "TIMEOUT_S", 0.1)
     refused(dense_model(), CorruptModel, "needs more than 0 s")
     monkeypatch.undo()
     assert import_onnx(checked(dense_model())).graph.nodes
