@@ -19,9 +19,10 @@ from mpc_infer.v1 import coordinator_pb2
 
 @dataclass
 class Live:
-    """A job that is not over yet."""
+    """A job that is not over yet; `durable`: its row is on the disk before it counts as stored."""
 
     submission: bytes
+    durable: bool = False
     state: JobState = JobState.ACCEPTED
     stored: asyncio.Event = field(default_factory=asyncio.Event)
     task: "asyncio.Task[coordinator_pb2.Job] | None" = None

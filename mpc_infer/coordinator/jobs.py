@@ -2,10 +2,10 @@
 
 What is stored before what: before anybody is told that a job is accepted, its row; before anybody is told that it is
 over, its end. The row is written while the session runs already. If the coordinator dies in between, the
-job is unknown here and nobody was told otherwise; its owner sends the same bytes again, and parties that ran it
-give the answer that they stored. What is stored survives the end of the process. The disk is waited for only where the
-owner leaves without an answer (`detach`); otherwise a loss of power within a tenth of a second takes what the parties
-still have (ADR 14).
+job is unknown here and nobody was told otherwise; its owner sends the same bytes again, in time, and parties that ran
+it give the answer that they stored. What is stored survives the end of the process. The disk is waited for only where
+the owner leaves without an answer (`detach`); otherwise a loss of power within a tenth of a second takes what the
+parties still have (ADR 14).
 """
 
 import asyncio
@@ -66,7 +66,7 @@ class Jobs:
 
         Args:
             job: from Rules.accept.
-            detach: return as soon as the job is stored.
+            detach: return as soon as the job is stored, and on the disk.
 
         Raises:
             JobConflict: the id belongs to a job with other contents.
@@ -74,15 +74,30 @@ class Jobs:
         """
         live = self._live.get(job.job_id)
         if live is None:
-            live = self._live[job.job_id] = Live(job.submission)
-            live.task = self._owned.start(self._life(job, live, detach), f"job-{job.job_id[:4].hex()}")
+            live = self._live[job.job_id] = Live(job.submission, durable=detach)
+            live.task = self._owned.start(self._life(job, live), f"job-{job.job_id[:4].hex()}")
         elif live.submission != job.submission:
             raise JobConflict("this job id is in use with other contents", remedy="choose a new job id")
         if live.task is None:
             raise InternalError("a job has no task")
         if detach:
-            return await _stored(job.job_id, live, live.task)
+            return await self._stored(job.job_id, live, live.task)
         return await asyncio.shield(live.task)
+
+    async def _stored(
+        self, job_id: JobId, live: Live, task: "asyncio.Task[coordinator_pb2.Job]"
+    ) -> coordinator_pb2.Job:
+        """Wait until a job is stored, or over. Who leaves now leaves it to the disk, whoever brought it first."""
+        stored = asyncio.ensure_future(live.stored.wait())
+        try:
+            await asyncio.wait({stored, task}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return await task
+        finally:
+            stored.cancel()
+        if not live.durable:
+            await self._floor.ledger.sync()
+        return state_message(job_id, live.state)
 
     async def recover(self) -> int:
         """At start-up: what a crash left behind is asked of the parties, and becomes DONE or FAILED. Returns how many.
@@ -108,10 +123,10 @@ class Jobs:
             del self._live[record.job_id]
             await self._board.changed(record.job_id)
 
-    async def _life(self, job: AcceptedJob, live: Live, detach: bool) -> coordinator_pb2.Job:
+    async def _life(self, job: AcceptedJob, live: Live) -> coordinator_pb2.Job:
         try:
             known = await self._known(job)
-            return complete(answer_of(known)) if known is not None else await self._first_life(job, live, detach)
+            return complete(answer_of(known)) if known is not None else await self._first_life(job, live)
         finally:
             del self._live[job.job_id]
             await self._board.changed(job.job_id)
@@ -127,7 +142,7 @@ class Jobs:
             await floor.head.block_for(job.request.model_hash, job.request.owner)
         return known
 
-    async def _first_life(self, job: AcceptedJob, live: Live, detach: bool) -> coordinator_pb2.Job:
+    async def _first_life(self, job: AcceptedJob, live: Live) -> coordinator_pb2.Job:
         """Queue it, store it while it waits or runs already, and store its end.
 
         Raises:
@@ -140,7 +155,7 @@ class Jobs:
             await self._board.changed(job.job_id)
 
         place = self._dispatch.enter(job, started)
-        stored = self._owned.start(self._accept(job, live, durable=detach), f"accept-{job.job_id[:4].hex()}")
+        stored = self._owned.start(self._accept(job, live), f"accept-{job.job_id[:4].hex()}")
         try:
             return await self._end(job, place, stored)
         except Exception as error:
@@ -150,9 +165,9 @@ class Jobs:
             await self._store_failure(job.job_id, InternalError("the coordinator failed on this job"))
             raise
 
-    async def _accept(self, job: AcceptedJob, live: Live, *, durable: bool) -> None:
+    async def _accept(self, job: AcceptedJob, live: Live) -> None:
         new = _new(job, self._floor.clock.now_ms())
-        await self._floor.ledger.accept(new, durable=durable)
+        await self._floor.ledger.accept(new, durable=live.durable)
         live.stored.set()
 
     async def _end(self, job: AcceptedJob, place: Place, stored: "asyncio.Task[None]") -> coordinator_pb2.Job:
@@ -191,15 +206,3 @@ def _new(job: AcceptedJob, now_ms: int) -> NewJob:
         request=memo(job),
         created_ms=now_ms,
     )
-
-
-async def _stored(job_id: JobId, live: Live, task: "asyncio.Task[coordinator_pb2.Job]") -> coordinator_pb2.Job:
-    """Wait until a job is stored, or over."""
-    stored = asyncio.ensure_future(live.stored.wait())
-    try:
-        await asyncio.wait({stored, task}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return await task
-    finally:
-        stored.cancel()
-    return state_message(job_id, live.state)

@@ -36,7 +36,7 @@ class Ledger:
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-read")
         self._queue: list[_Entry] = []
-        self._late = LateSync(lambda: self.do(lambda store: store.sync()))
+        self._late = LateSync(self.sync)
         self._writing: asyncio.Task[None] | None = None
 
     async def do(self, action: Callable[[CoordinatorStore], Answer]) -> Answer:
@@ -56,6 +56,14 @@ class Ledger:
             MpcInferError: what the action raises.
         """
         return await asyncio.get_running_loop().run_in_executor(self._reader, action, self.store)
+
+    async def sync(self) -> None:
+        """Wait until the disk has all that was written.
+
+        Raises:
+            StoreError: the disk failed.
+        """
+        await self.do(lambda store: store.sync())
 
     async def accept(self, job: NewJob, *, durable: bool = True) -> JobRecord | None:
         """Accept a job; or give back the one that was accepted under the same id with the same contents.

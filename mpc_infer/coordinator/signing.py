@@ -1,6 +1,6 @@
 """The parties' signatures on the root of a batch, and what becomes of receipts that a party says are not its own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mpc_infer.clock import Clock
@@ -17,6 +17,8 @@ from mpc_infer.v1 import common_pb2, party_pb2
 
 _LOG = Log("coordinator.signing")
 SIGN_TIMEOUT_S = 20.0
+Signed = Mapping[bytes, common_pb2.SignedReceipt]
+"""Receipts by their digests, in a batch's order."""
 
 
 @dataclass(frozen=True)
@@ -54,19 +56,19 @@ class Signing:
             ReceiptNotFound: see `sign`.
         """
         stored = await self.ledger.read(lambda store: store.outbox.signed_receipts(batch.root))
-        signed = [common_pb2.SignedReceipt.FromString(each) for each in stored]
+        signed = dict(zip(batch.digests, map(common_pb2.SignedReceipt.FromString, stored), strict=True))
         _LOG.warning("a party does not remember receipts of a batch; it is shown its signatures", root=batch.root)
         try:
             return await on_all(
-                self.parties, lambda party: party.call("SignRoot", _reminding(batch, signed, party), SIGN_TIMEOUT_S)
+                self.parties, lambda party: party.call("SignRoot", _reminding(signed, party), SIGN_TIMEOUT_S)
             )
         except ReceiptNotFound as error:
-            raise await self._set_aside(batch) from error
+            raise await self._set_aside(batch, signed) from error
 
-    async def _set_aside(self, batch: BatchRecord) -> ReceiptNotFound:
+    async def _set_aside(self, batch: BatchRecord, signed: Signed) -> ReceiptNotFound:
         found: dict[bytes, int] = {}
         for party in self.parties:
-            found.update(dict.fromkeys(await _disowned(party, batch.digests), party.index))
+            found.update(dict.fromkeys(await _disowned(party, signed), party.index))
         if not found:
             raise InternalError("a party disowned a receipt and then did not")
         digests, now_ms = tuple(found), self.clock.now_ms()
@@ -77,27 +79,28 @@ class Signing:
         return ReceiptNotFound(f"party {party_index} disowns {len(digests)} receipts", party=party_index)
 
 
-def _reminding(
-    batch: BatchRecord, signed: Sequence[common_pb2.SignedReceipt], party: PartyDoor
-) -> party_pb2.SignRootRequest:
+def _reminding(signed: Signed, party: PartyDoor) -> party_pb2.SignRootRequest:
     own = [
-        party_pb2.Reminder(receipt=each.receipt, signature=each.signatures[party.index].signature) for each in signed
+        party_pb2.Reminder(receipt=each.receipt, signature=each.signatures[party.index].signature)
+        for each in signed.values()
     ]
-    return party_pb2.SignRootRequest(receipt_digests=batch.digests, reminders=own)
+    return party_pb2.SignRootRequest(receipt_digests=list(signed), reminders=own)
 
 
-async def _disowned(party: PartyDoor, digests: Sequence[bytes]) -> list[bytes]:
-    """Those receipts that a party does not sign for, found by halving: parties say how many they are, not which."""
-    request = party_pb2.SignRootRequest(receipt_digests=digests)
+async def _disowned(party: PartyDoor, signed: Signed) -> list[bytes]:
+    """Those receipts that a party does not sign for, found by halving: parties say how many they are, not which.
+
+    It is reminded each time: the call in which it was may have been cancelled, for another party's refusal.
+    """
     try:
-        await party.call("SignRoot", request, SIGN_TIMEOUT_S)
+        await party.call("SignRoot", _reminding(signed, party), SIGN_TIMEOUT_S)
     except ReceiptNotFound:
-        if len(digests) == 1:
-            return list(digests)
+        if len(signed) == 1:
+            return list(signed)
     else:
         return []
-    middle = len(digests) // 2
-    return [*await _disowned(party, digests[:middle]), *await _disowned(party, digests[middle:])]
+    items, middle = list(signed.items()), len(signed) // 2
+    return [*await _disowned(party, dict(items[:middle])), *await _disowned(party, dict(items[middle:]))]
 
 
 def split_signatures(joined: bytes) -> list[bytes]:

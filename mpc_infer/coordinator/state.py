@@ -7,8 +7,9 @@
 ACCEPTED: stored, waits for a lane. RUNNING: the parties are at work. DONE: result and receipt are stored.
 ANCHORED: the receipt's batch root is on the chain. FAILED: the problem is stored; the job never runs again.
 
-RUNNING lives in memory only: a job costs one durable write when it is accepted and one when it ends. A job that is
-found unfinished when the coordinator starts may have run: the parties are asked for their answers (recovery.py).
+RUNNING lives in memory only: a job costs one commit when it is accepted and one when it ends; which of them waits for
+the disk says jobs.py. A job that is found unfinished when the coordinator starts may have run: the parties are asked
+for their answers (recovery.py).
 """
 
 from collections.abc import Mapping

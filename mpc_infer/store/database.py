@@ -82,7 +82,8 @@ class Database:
 
         Args:
             durable: wait for the disk. If not, the transaction survives the end of this process at once, and a loss of
-                power after the next durable one, or `sync`; those before it are never lost without it.
+                power after the next durable one, or `sync`; those before it are never lost without it. One in some
+                hundred waits nevertheless: it is the one that empties the log.
 
         Raises:
             StoreError: SQLite failed.

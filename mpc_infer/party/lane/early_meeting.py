@@ -46,7 +46,7 @@ class EarlyMeeting:
 
     @contextmanager
     def session(self, session_id: SessionId) -> Iterator[bool]:
-        """What a session does before its first message. If that fails, the others need not wait for it.
+        """All that a session does. Whatever fails before it is in the link's hands, the others need not wait for it.
 
         Yields:
             Whether the lanes have met for it.
@@ -60,7 +60,7 @@ class EarlyMeeting:
             raise failure
         try:
             yield met
-        except MpcInferError as error:
+        except Exception as error:
             if met:
                 self._link.abort(error)
             raise

@@ -157,16 +157,16 @@ class Worker:
 
     def _run(self, request: Message) -> Message:
         """Run a session with material from the stock, or with some that is made now."""
-        spec = session_of(request, self._setup.addresses)
-        model, deadline = self._models.get(spec.model_hash), self._deadline(request)
-        plan, began = self._plan(model, request.integer("rows")), time.monotonic()
-        with self._early.session(spec.session_id) as met:
+        with self._early.session(SessionId(request.blob("session"))) as met:
+            spec = session_of(request, self._setup.addresses)
+            model, deadline = self._models.get(spec.model_hash), self._deadline(request)
+            plan, began = self._plan(model, request.integer("rows")), time.monotonic()
             material = self._material(request, model, plan, spec.session_id, deadline)
             self._ready(material, model)
-        offline_ms = 1000 * (time.monotonic() - began)
-        with self._called_off_as(spec.session_id):
-            how = (self._engine, model.graph, model.open, material, spec, deadline)
-            result = run_session(self._link, *how, clock=self._clock, met=met)
+            offline_ms = 1000 * (time.monotonic() - began)
+            with self._called_off_as(spec.session_id):
+                how = (self._engine, model.graph, model.open, material, spec, deadline)
+                result = run_session(self._link, *how, clock=self._clock, met=met)
         return result_message(result, offline_ms, plan)
 
     def _material(

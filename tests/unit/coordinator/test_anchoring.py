@@ -140,6 +140,23 @@ async def test_a_party_that_lost_power_is_reminded_of_what_it_signed(tmp_path: P
     assert [record.size for record in net.chain.anchors.values()] == [3]
 
 
+async def test_who_lost_power_is_reminded_also_while_another_party_disowns_a_receipt(tmp_path: Path) -> None:
+    async def slow(party: Party, request: Any) -> Any:
+        await asyncio.sleep(0.05)  # the other's refusal comes first, and this call is cancelled
+        return await party.on_SignRoot(request)
+
+    net = Network(tmp_path, anchor_max_delay_s=600.0, anchor_max_size=3)
+    async with net.run():
+        await net.client().publish(IMPORTED, "shift", 1)
+        results = await _jobs(net, 2)
+        net.parties[1].signed.clear()
+        net.parties[1].hooks["SignRoot"] = slow
+        net.parties[0].hooks["SignRoot"] = _disowns({results[0].receipt.receipt.digest(net.chain.receipt_domain)})
+        results += await _jobs(net, 1)
+        await _anchor_all(net, results[1:])
+    assert [record.size for record in net.chain.anchors.values()] == [2]
+
+
 async def test_signatures_that_the_chain_refuses_are_asked_for_again(tmp_path: Path) -> None:
     net, anchor = Network(tmp_path), None
     async with net.run():

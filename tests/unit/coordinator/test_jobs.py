@@ -56,6 +56,22 @@ async def test_callers_at_the_same_time_share_one_run(net: Network) -> None:
     assert _runs(net) == 1
 
 
+async def test_who_leaves_a_job_that_another_call_waits_for_leaves_it_on_the_disk(
+    net: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net.parties[0].hooks["RunSession"] = hang
+    message, synced = await _message(net), []
+    ledger = net.service._jobs._floor.ledger
+    monkeypatch.setattr(ledger._late, "soon", lambda: None)
+    monkeypatch.setattr(ledger.store, "sync", lambda: synced.append(ledger.store.has_job(message.job_request[:32])))
+    waiting = asyncio.create_task(net.service.submit(message, net.owner.address))
+    await until(lambda: net.parties[0].calls.count("RunSession"))
+    message.detach = True
+    assert (await net.service.submit(message, net.owner.address)).state == coordinator_pb2.JOB_STATE_RUNNING
+    assert synced == [True]
+    waiting.cancel()
+
+
 async def test_the_same_id_with_other_contents_is_refused(net: Network) -> None:
     message = await _message(net)
     await net.service.submit(message, net.owner.address)

@@ -238,6 +238,38 @@ async def test_a_spent_job_is_refused_when_it_comes_again(network):
         await run_job(network.parties[0], again)
 
 
+@pytest.mark.parametrize("called_off", [True, False], ids=["called-off", "not-admitted"])
+async def test_lanes_that_have_met_in_vain_part_at_once_and_go_on(network, monkeypatch, called_off):
+    """A party calls the session off between its admission and its lane, or does not admit it after all."""
+    first, later = os.urandom(16), os.urandom(16)
+    for party in network.parties:  # what is ready then is told by what was made last
+        await party.drop_material([each.material_id for each in party.material()])
+    await prepare(network, first)
+    calls = [dataclasses.replace(call, material_id=first) for call in network.world.job()]
+    sessions, admit = network.parties[0]._sessions, network.parties[0]._sessions._admit
+
+    async def late(call, jobs):
+        await asyncio.sleep(0.3)  # the lanes meet, and the other party begins
+        if not called_off:
+            raise errors.StoreError("the disk failed")
+        admitted = await admit(call, jobs)
+        network.parties[0].abort(call.session_id, "gone")
+        return admitted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sessions, "_admit", late)
+        async with asyncio.timeout(3):
+            outcomes = await network.run(calls, return_exceptions=True)
+    assert type(outcomes[0]) is (errors.SessionAborted if called_off else errors.StoreError)
+    assert isinstance(outcomes[1], errors.SessionAborted)
+    await network.prepare(later)
+    async with asyncio.timeout(10):
+        while not all(later in one.lanes[0].ready_material for one in network.wired):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    again = [dataclasses.replace(call, material_id=later) for call in network.world.job()]
+    assert len(await network.run(again)) == 2
+
+
 async def test_a_session_that_was_called_off_before_it_came_spends_nothing(network):
     calls = network.world.job()
     network.parties[0].abort(calls[0].session_id, "gone")
