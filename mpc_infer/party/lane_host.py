@@ -51,6 +51,8 @@ class LaneHost:
         self._turn = asyncio.Lock()
         self._waiting = 0
         self._ready = asyncio.Event()
+        self.life = 0
+        """How many workers there were: what one was told, the next does not know."""
         self._closing = False
         self._process: asyncio.subprocess.Process | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -254,6 +256,7 @@ class LaneHost:
             async with asyncio.timeout(START_SECONDS):
                 raise_error(await read_frame(reader))
             self._ready.set()
+            self.life += 1
             _LOG.info("lane ready", lane=self.number, pid=self._process.pid)
             await self._pass_answers(reader)
         except TimeoutError as error:

@@ -36,6 +36,7 @@ class LaneTurn:
         self._call = call
         self._held = True
         self._met = False
+        self._life = lane.life
 
     @property
     def held(self) -> bool:
@@ -54,12 +55,15 @@ class LaneTurn:
         return await ask()
 
     async def leave(self) -> None:
-        """Part from the others, if the lanes meet or have met for nothing, and give the lane back. Never raises."""
+        """Part from the others, if the lanes meet or have met for nothing, and give the lane back. Never raises.
+
+        A worker that was started since knows of no meeting, and may be asked for the same session yet.
+        """
         if not self._held:
             return
         self._held = False
         try:
-            if self._met and self.lane.ready:
+            if self._met and self.lane.ready and self.lane.life == self._life:
                 self.lane.tell(abort_message(SessionId(self._call.session_id), REASON))  # it may wait there for others
                 await self.lane.ask(Message("part", fields={"reason": REASON}), PART_S)
         except MpcInferError as error:

@@ -154,7 +154,7 @@ class LaneRunner:
         await lane.take(seconds)
         try:
             await self._load(lane, call.model_hash, self._left(turn.until_ms))
-            self._check_not_aborted(call.session_id)
+            self.check_not_aborted(call.session_id)
             if call.material_id:
                 turn.meet()
         except BaseException:
@@ -180,7 +180,7 @@ class LaneRunner:
         lane, until_ms = turn.lane, turn.until_ms
         self._stock.begin(call.material_id)
         try:
-            self._check_not_aborted(call.session_id)
+            self.check_not_aborted(call.session_id)
             lane.ready_material.discard(call.material_id)
             message = run_message(call, accepted, terms, until_ms)
             return report_of(await turn.run(lambda: lane.ask(message, self._left(until_ms))))
@@ -208,7 +208,7 @@ class LaneRunner:
         until_ms = self._clock.now_ms() + int(1000 * seconds)
         async with lane.turn(seconds):
             await self._load(lane, call.model_hash, self._left(until_ms))
-            self._check_not_aborted(SessionId(call.material_id))
+            self.check_not_aborted(SessionId(call.material_id))
             opening = self._openings.check(call.model_hash)
             self._stock.check_room(call.lane, len(call.ids))  # again: others may have had the turn before
             fields = {"rows": call.rows, "deadline_ms": until_ms, "room": self._stock.room()}
@@ -252,7 +252,7 @@ class LaneRunner:
         until_ms = self._clock.now_ms() + int(1000 * seconds)
         async with lane.turn(seconds):
             await self._load(lane, call.model_hash, self._left(until_ms))
-            self._check_not_aborted(SessionId(call.session_id))
+            self.check_not_aborted(SessionId(call.session_id))
             blobs = {"model": call.model_hash, "session": call.session_id}
             message = Message("open", fields={"deadline_ms": until_ms}, blobs=blobs)
             answer = await lane.open(call.model_hash, message, self._left(until_ms))
@@ -287,7 +287,12 @@ class LaneRunner:
         while len(self._begun) > _REMEMBERED_MATERIAL:
             self._begun.popitem(last=False)
 
-    def _check_not_aborted(self, session_id: SessionId) -> None:
+    def check_not_aborted(self, session_id: SessionId) -> None:
+        """Refuse what was called off.
+
+        Raises:
+            SessionAborted: so it was.
+        """
         reason = self._aborted.get(session_id)
         if reason is not None:
             raise SessionAborted(f"the session was called off: {reason}")

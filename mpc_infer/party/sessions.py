@@ -195,6 +195,7 @@ class Sessions:
         if turn is None:
             turn = await self._runner.turn(call, min(job.request.deadline for job in jobs.values()))
         async with turn:
+            self._runner.check_not_aborted(call.session_id)  # while it was judged
             outcomes = await self._admit(call, jobs)
             admitted = {index: job for index, job in jobs.items() if index not in outcomes}
             if not admitted:

@@ -351,12 +351,15 @@ class Network:
         call = OpenCall(session_id, lane, self.world.model_hash, SystemClock().now_ms() + 60_000)
         return await asyncio.gather(*(party.open(call) for party in self.parties))
 
-    async def until_admitted(self, index: int, call) -> None:
-        """Wait until a party has made it durable that it runs a job."""
-        database = self.wired[index].store._database
+    def is_admitted(self, index: int, call) -> bool:
+        """Whether a party has made it durable that it runs a job."""
         query, job = "SELECT 1 FROM requests WHERE job_id = :job_id", {"job_id": call.request.job_id}
+        return self.wired[index].store._database.exists(query, job)
+
+    async def until_admitted(self, index: int, call) -> None:
+        """Wait until it is so."""
         async with asyncio.timeout(10):
-            while not database.exists(query, job):  # noqa: ASYNC110 (a thread changes it)
+            while not self.is_admitted(index, call):  # noqa: ASYNC110 (a thread changes it)
                 await asyncio.sleep(0.01)
 
     async def run(self, calls, *, return_exceptions: bool = False):

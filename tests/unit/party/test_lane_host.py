@@ -7,8 +7,10 @@ import pytest
 
 from mpc_infer import errors
 from mpc_infer.party import lane_host
+from mpc_infer.party.calls import SessionCall
 from mpc_infer.party.frames import Message
 from mpc_infer.party.lane_host import LaneHost
+from mpc_infer.party.lane_turn import LaneTurn
 from mpc_infer.rpc.background import Background
 
 
@@ -39,3 +41,17 @@ async def test_a_killed_lane_that_does_not_end_is_not_waited_for_for_ever(monkey
     assert "does not end" in caplog.text
     sleeper.kill()
     await sleeper.wait()
+
+
+async def test_a_worker_that_was_started_since_a_meeting_is_not_told_to_part(monkeypatch):
+    """It would take the order to abort for one that comes before the session, which it may be asked for yet."""
+    host, told = make_host(), []
+    monkeypatch.setattr(host, "tell", lambda message: told.append(message.kind))
+    host._ready.set()
+    assert await host.take_if_free()
+    turn = LaneTurn(host, SessionCall(bytes(16), 0, bytes(16), 0, 1, ()), 0)
+    turn.meet()
+    host.life += 1
+    await turn.leave()
+    assert told == ["meet"]
+    assert await host.take_if_free()

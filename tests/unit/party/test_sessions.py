@@ -270,6 +270,24 @@ async def test_lanes_that_have_met_in_vain_part_at_once_and_go_on(network, monke
     assert len(await network.run(again)) == 2
 
 
+async def test_a_session_that_is_called_off_while_it_is_judged_spends_nothing(network, monkeypatch):
+    material_id, party = os.urandom(16), network.parties[0]
+    await prepare(network, material_id)
+    call = dataclasses.replace(network.world.job()[0], material_id=material_id)
+    judged = party._sessions._judged
+
+    async def late(*given):
+        found = await judged(*given)
+        party.abort(call.session_id, "gone")
+        return found
+
+    monkeypatch.setattr(party._sessions, "_judged", late)
+    with pytest.raises(errors.SessionAborted, match="gone"):
+        await run_job(party, call)
+    assert not network.is_admitted(0, call)
+    assert material_id in [each.material_id for each in party.material()]
+
+
 async def test_a_session_that_was_called_off_before_it_came_spends_nothing(network):
     calls = network.world.job()
     network.parties[0].abort(calls[0].session_id, "gone")
