@@ -15,7 +15,7 @@ from mpc_infer.graph import Node
 from mpc_infer.graph.functions import constant
 from mpc_infer.preprocessing import Plan, PlanLimits, corrections
 from mpc_infer.preprocessing.masked_check import MAX_WINDOW, live_words, program_work
-from mpc_infer.preprocessing.masked_requests import OPERATIONS, MaskedRequest
+from mpc_infer.preprocessing.masked_requests import FAT, LEAN, OPERATIONS, MaskedRequest
 from tests.protocol.forests import graph_of_forest, random_forest
 from tests.protocol.test_masked_operators import graph_of, window
 
@@ -219,6 +219,35 @@ def test_windows_lie_on_the_image_and_are_small(plan, fits):
         runs_within = reads_back(plan)
         seeds = [bytes([party]) * 64 for party in range(2)]
         assert sum(map(len, corrections(seeds, runs_within))) == plan.correction_bytes
+    else:
+        with pytest.raises(InvalidRequest):
+            reads_back(plan)
+
+
+@pytest.mark.parametrize(
+    ("layout", "selection", "right"),
+    [
+        (LEAN, (0, LEAN, 34, 32), True),
+        (LEAN, (0, LEAN, 34, 16), True),
+        (LEAN, (16, LEAN, 50, 16), True),
+        (FAT, (0, FAT, 64, 16), True),
+        (FAT, (16, FAT, 50, 16), True),
+        (FAT, (0, FAT, 34, 32), False),
+        (LEAN, (0, LEAN, 1, 32), False),
+        (LEAN, (0, LEAN, 65, 32), False),
+        (LEAN, (33, LEAN, 64, 32), False),
+        (LEAN, (16, LEAN, 17, 32), False),
+        (LEAN, (0, LEAN, 34, 8), False),
+        (LEAN, (0, FAT, 64, 16), False),
+    ],
+)
+def test_selections_whose_numbers_do_not_fit_are_refused(layout, selection, right):
+    requests = [*opened(3), MaskedRequest("compare", (1,), (3, 1), (selection[0] % 32, layout))]
+    if layout == LEAN:
+        requests.append(MaskedRequest("flip", (2,), (3, 1)))
+    plan = chain(*requests, MaskedRequest("select", (len(requests) - 1, 1), (3, 1), selection))
+    if right:
+        runs(reads_back(plan))
     else:
         with pytest.raises(InvalidRequest):
             reads_back(plan)
