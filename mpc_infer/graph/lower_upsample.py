@@ -17,6 +17,8 @@ from mpc_infer.graph.shapes import ShapeError
 
 Rule = Callable[[Lowering, RawNode], Value | None]
 Reals = NDArray[np.float64]
+MAX_AXIS = 2**16
+"""Elements of a new axis."""
 
 
 def conv_transpose(low: Lowering, node: RawNode) -> Value:
@@ -107,8 +109,8 @@ def _targets(low: Lowering, node: RawNode, shape: Sizes) -> list[tuple[int, int,
     for axis, number in zip(axes, given.tolist(), strict=True):
         size = int(number) if names[3] else int(np.floor(shape[axis] * number))
         check_size((max(size, 0), shape[axis]))
-        if size < 1:
-            raise ShapeError("it makes an axis empty")
+        if not 0 < size <= MAX_AXIS:
+            raise ShapeError(f"it makes an axis of {size} elements; 1 to {MAX_AXIS} can be")
         if size != shape[axis]:
             found.append((axis, size, size / shape[axis] if names[3] else float(number)))
     return found

@@ -113,7 +113,9 @@ CURVES = (
     Curve("Reciprocal", "2^-14 <= abs(x) < 2^15", sparser(2.0**-14, 32767.9, both=True), lambda x: 1 / x),
     Curve("Rsqrt", "2^-14 <= x < 2^15", sparser(2.0**-14, 32767.9, both=False), lambda x: 1 / np.sqrt(x)),
     Curve("Softmax", "rows of 64", rows(64, (0.1, 1.0, 4.0, 100.0), equal=True), _softmax),
-    Curve("LayerNorm", "rows of 64, deviations 0.5 to 40", rows(64, (0.5, 3.0, 40.0), equal=False), _layer_norm, **_NORM),
+    Curve(
+        "LayerNorm", "rows of 64, deviations 0.5 to 40", rows(64, (0.5, 3.0, 40.0), equal=False), _layer_norm, **_NORM
+    ),
 )
 
 

@@ -368,6 +368,8 @@ LARGE = {
         np.random.default_rng(0).permutation(200).tolist(),
         [200],
     ),
+    "resize": ([node("Resize", ["x", "", "", "s"], "y")], [1, 1, 1, 2**25], [1, 1, 1]),
+    "attention": ([node("Attention", ["x", "x", "x"], "y", q_num_heads=1, kv_num_heads=1)], 0, [2**14, 1]),
     "tile": ([node("Tile", ["x", "s"], "y")], [1, 256, 256, 256, 256], [1, 1, 1, 1]),
 }
 
@@ -375,8 +377,8 @@ LARGE = {
 @pytest.mark.parametrize("name", sorted(LARGE))
 def test_what_a_small_file_would_make_large(name: str) -> None:
     nodes, sizes, shape = LARGE[name]
-    model = make_model(nodes, {"s": np.asarray(sizes, np.int64)}, inputs={"x": ["N", *shape]})
-    with pytest.raises(ModelRefused, match=r"too large|has more than|make more than|inconsistent"):
+    model = make_model(nodes, {"s": np.asarray(sizes, np.int64)}, inputs={"x": ["N", *shape]}, opset=23)
+    with pytest.raises(ModelRefused, match=r"too large|1 to 65536|has more than|make more than|inconsistent"):
         import_onnx(bytes(model.SerializeToString()))
 
 
