@@ -38,6 +38,12 @@ async def prepare(network, material_id, rows=2, further=()):
     return await network.prepare(material_id, *further, rows=rows)
 
 
+async def drop_all(network):
+    """What is ready in memory then is what is made next."""
+    for party in network.parties:
+        await party.drop_material([each.material_id for each in party.material()])
+
+
 async def test_a_job_gives_the_right_result_and_one_receipt_signed_by_all(network):
     x = np.random.default_rng(1).normal(size=(2, 4))
     calls = network.world.job(x)
@@ -242,8 +248,7 @@ async def test_a_spent_job_is_refused_when_it_comes_again(network):
 async def test_lanes_that_have_met_in_vain_part_at_once_and_go_on(network, monkeypatch, called_off):
     """A party calls the session off between its admission and its lane, or does not admit it after all."""
     first, later = os.urandom(16), os.urandom(16)
-    for party in network.parties:  # what is ready then is told by what was made last
-        await party.drop_material([each.material_id for each in party.material()])
+    await drop_all(network)
     await prepare(network, first)
     calls = [dataclasses.replace(call, material_id=first) for call in network.world.job()]
     sessions, admit = network.parties[0]._sessions, network.parties[0]._sessions._admit
@@ -286,6 +291,28 @@ async def test_a_session_that_is_called_off_while_it_is_judged_spends_nothing(ne
         await run_job(party, call)
     assert not network.is_admitted(0, call)
     assert material_id in [each.material_id for each in party.material()]
+
+
+async def test_a_caller_who_hangs_up_while_a_session_is_judged_leaves_no_lane_held(network, monkeypatch):
+    material_id, party, lane = os.urandom(16), network.parties[0], network.wired[0].lanes[0]
+    await drop_all(network)
+    await prepare(network, material_id)
+    async with asyncio.timeout(10):
+        while not all(material_id in one.lanes[0].ready_material for one in network.wired):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    calls = [dataclasses.replace(call, material_id=material_id) for call in network.world.job()]
+    with monkeypatch.context() as patch:
+        patch.setattr(party._sessions, "_judged", lambda *_: asyncio.Event().wait())
+        judging = asyncio.create_task(run_job(party, calls[0]))
+        await asyncio.sleep(0.1)
+        assert lane._turn.locked()  # the lane meets meanwhile
+        judging.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await judging
+    session_id = os.urandom(16)
+    again = [dataclasses.replace(call, session_id=session_id) for call in calls]
+    async with asyncio.timeout(3):
+        assert len(await network.run(again)) == 2
 
 
 async def test_a_session_that_was_called_off_before_it_came_spends_nothing(network):
