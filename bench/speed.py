@@ -33,6 +33,8 @@ from mpc_infer.errors import ModelRefused, MpcInferError
 Measured = Callable[[Case], Row | None]
 SERVICE = "service"
 SERVICE_SECONDS = 1800.0
+STEP_SECONDS = 60.0
+"""Of our parties: the last one may take so long to get its material."""
 
 
 class Benchmark:
@@ -102,7 +104,7 @@ class Benchmark:
         if system in PROTOCOLS:
             spu = processes.enter_context(Spu(system, parties, directory))
             return lambda case: measure.spu(spu, system, parties, case, self._seconds, directory)
-        fleet = processes.enter_context(Fleet(parties, engine=system.partition("/")[2]))
+        fleet = processes.enter_context(Fleet(parties, engine=system.partition("/")[2], step_timeout_s=STEP_SECONDS))
         return lambda case: self._on_ours(fleet, case)
 
     def _on_ours(self, fleet: Fleet, case: Case) -> Row | None:
