@@ -5,6 +5,7 @@ import gzip
 import json
 import sqlite3
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +25,9 @@ from tests.integration.recorder import Recorder
 
 # Values that turn up nowhere by chance. Spellings shorter than this would.
 SHORTEST = 7
+# A number of fewer bytes than this is searched with its neighbour: between zeros it stands wherever a hash comes before
+# a small number, as everywhere on a chain.
+SIGNIFICANT = 4
 FIRST_SLOTS = 64
 ROWS = np.array([[1234.5678, -87.65432, 3141.5926], [2718.2818, -1618.0339, 577.21566]])
 WEIGHTS = np.array([[1.2345678, -3.4567891], [2.3456789, 4.5678912], [1.9876543, 0.8765432]])
@@ -63,7 +67,7 @@ def chain_contents(node: Node) -> str:
 
 
 def chain_storage(node: Node, contracts: ContractAddresses) -> tuple[str, bool]:
-    """The contracts' code and storage: all of it where the node gives a dump of its state (anvil), else the first slots.
+    """The contracts' code and storage: all of it where the node dumps its state (anvil), else the first slots.
 
     What lies in the slots of mappings was in a transaction's data before, and that is searched in any case.
     """
@@ -102,6 +106,17 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return Run(directory, streams, chain, storage, whole, results)
 
 
+def in_fixed_point(name: str, rings: Sequence[int]) -> dict[str, bytes]:
+    """Neighbours in a tensor, as bytes and as hex digits."""
+    little, big = (b"".join(ring.to_bytes(8, order) for ring in rings) for order in ("little", "big"))
+    return {
+        f"{name} in fixed point": little,
+        f"{name} in fixed point, big-endian": big,
+        f"{name} in fixed point, hex": big.hex().encode(),
+        f"{name} in fixed point, little-endian hex": little.hex().encode(),
+    }
+
+
 def spellings(values: np.ndarray) -> dict[str, bytes]:
     """Each value in the encodings in which it could leak."""
     found: dict[str, bytes] = {}
@@ -110,13 +125,15 @@ def spellings(values: np.ndarray) -> dict[str, bytes]:
         found |= {
             f"{value} as float64": np.float64(value).tobytes(),
             f"{value} as big-endian float64": np.float64(value).astype(">f8").tobytes(),
-            f"{value} in fixed point": ring.to_bytes(8, "little"),
-            f"{value} in fixed point, big-endian": ring.to_bytes(8, "big"),
             f"{value} in fixed point, decimal": str(ring).encode(),
-            f"{value} in fixed point, hex": f"{ring:016x}".encode(),
-            f"{value} in fixed point, little-endian hex": ring.to_bytes(8, "little").hex().encode(),
             f"{value} in decimal": f"{abs(value):.6f}".encode(),
         }
+        if ring >= 1 << 8 * (SIGNIFICANT - 1):
+            found |= in_fixed_point(str(value), [ring])
+    rings = [int(ring) for ring in fixed.encode(values.reshape(-1))]
+    found |= {
+        what: secret for pair in pairwise(rings) for what, secret in in_fixed_point(f"a pair {pair}", pair).items()
+    }
     pairs = np.asarray(values, np.float32).reshape(-1)
     found |= {f"float32 {a} {b}": np.array([a, b], np.float32).tobytes() for a, b in pairwise(pairs)}
     return {what: secret for what, secret in found.items() if len(secret) >= SHORTEST}
