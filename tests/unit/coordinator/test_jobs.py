@@ -1,6 +1,7 @@
 """Jobs at the coordinator: once each, whatever the caller, a party or the process does."""
 
 import asyncio
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -169,8 +170,7 @@ def _signs_another(change: dict[str, Any]) -> Any:
     async def hook(party: Party, request: Any) -> Any:
         response = await party.on_RunSession(request)
         answer = response.answers[0].done
-        fields = {**vars(Receipt.from_words(answer.receipt)), **change}
-        receipt = Receipt(**fields)
+        receipt = dataclasses.replace(Receipt.from_words(answer.receipt), **change)
         answer.receipt = receipt.to_words()
         answer.signature.CopyFrom(signature_to(party.address, sign(receipt, party.domain, party.signer)))
         return response
