@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from mpc_infer.clock import Clock
@@ -22,6 +23,8 @@ from mpc_infer.store import Admission, Answered, LateSync, PartyStore
 from mpc_infer.telemetry import Log
 
 _LOG = Log("party.sessions")
+LOG_AFTER_S = 0.005
+"""The log hears of a session when its answers have left."""
 Answer = TypeVar("Answer")
 Key = tuple[Address, bytes]
 
@@ -209,7 +212,9 @@ class Sessions:
             report = await self._runner.run(turn, call, admitted, terms)
         outcomes |= await self._answers(call, admitted, report)
         state.move(SessionState.SIGNED)
-        _LOG.info("session done", session=call.session_id, jobs=len(admitted), online_ms=round(report.online_ms, 3))
+        online_ms = round(report.online_ms, 3)
+        note = partial(_LOG.info, "session done", session=call.session_id, jobs=len(admitted), online_ms=online_ms)
+        asyncio.get_running_loop().call_later(LOG_AFTER_S, note)
         return outcomes
 
     async def _admit(self, call: SessionCall, jobs: dict[int, CheckedJob]) -> dict[int, Outcome]:
