@@ -1,5 +1,6 @@
 """What an owner says of a model's inputs on the command line: options, and the files that they name."""
 
+import functools
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,13 +54,12 @@ class Said:
 def declared_options(command: Command) -> Command:
     """Options that say where inputs lie; the command takes ``said``."""
 
+    @functools.wraps(command)
     def with_said(
         *args: Any, input_limit: int | None, ranges: Path | None, calibrate: Path | None, margin: int, **rest: Any
     ) -> Any:
         return command(*args, said=Said(input_limit, ranges, calibrate, margin), **rest)
 
-    with_said.__name__, with_said.__doc__ = command.__name__, command.__doc__
-    with_said.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
     options = (
         click.option(
             "--input-limit",

@@ -9,7 +9,7 @@ from mpc_infer.graph.ir import Op
 from mpc_infer.graph.lower_functions import applied
 from mpc_infer.graph.lower_linear import binary, reals, scalar
 from mpc_infer.graph.lower_views import joined, part, permuted
-from mpc_infer.graph.lowering import Constant, Lowering, Value, elements
+from mpc_infer.graph.lowering import Constant, Lowering, Sizes, Value, elements
 from mpc_infer.graph.raw import RawNode, integer, number
 from mpc_infer.graph.shapes import ShapeError
 
@@ -39,13 +39,18 @@ def softmax_last(low: Lowering, value: Value) -> Value:
     return low.settle(low.emit(Op.SOFTMAX, (low.full(value),)), value.shape, value.rows)
 
 
-def layer_norm(low: Lowering, node: RawNode) -> Value:
-    """Over the last axes, with weights."""
+def _normalised(low: Lowering, node: RawNode) -> tuple[Value, Sizes, Sizes]:
+    """What a node normalises, the axes before those that it is normalised over, and these."""
     value = low.value(node.inputs[0])
     axis = integer(node, "axis", -1) % len(value.shape)
     if value.rows is not None and value.rows >= axis:
         raise ShapeError("it works across rows; every row is evaluated by itself")
-    lead, over = value.shape[:axis], value.shape[axis:]
+    return value, value.shape[:axis], value.shape[axis:]
+
+
+def layer_norm(low: Lowering, node: RawNode) -> Value:
+    """Over the last axes, with weights."""
+    value, lead, over = _normalised(low, node)
     gamma = np.broadcast_to(reals(low.known(node.inputs[1], "scale"), node.inputs[1]), over)
     if len(node.inputs) > 2 and node.inputs[2]:
         beta = np.broadcast_to(reals(low.known(node.inputs[2], "bias"), node.inputs[2]), over)
@@ -63,11 +68,7 @@ def _flat(low: Lowering, name: str, values: np.ndarray[tuple[int, ...], np.dtype
 
 def rms_norm(low: Lowering, node: RawNode) -> Value:
     """x / sqrt(mean of squares): what a normalisation makes of x and -x beside each other, whose mean is 0."""
-    value = low.value(node.inputs[0])
-    axis = integer(node, "axis", -1) % len(value.shape)
-    if value.rows is not None and value.rows >= axis:
-        raise ShapeError("it works across rows; every row is evaluated by itself")
-    lead, over = value.shape[:axis], value.shape[axis:]
+    value, lead, over = _normalised(low, node)
     scale = np.broadcast_to(reals(low.known(node.inputs[1], "scale"), node.inputs[1]), over).reshape(-1)
     count, width = elements(lead), elements(over)
     flat = low.settle(value.name, (1, count, width), None)

@@ -1,6 +1,5 @@
 """A lane that is held for one session: its worker meets the other parties' while the session is judged and admitted."""
 
-from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
@@ -49,10 +48,10 @@ class LaneTurn:
         self.lane.ask_ahead(Message("meet", fields=fields, blobs=blobs))
         self._met = True
 
-    async def run(self, ask: Callable[[], Awaitable[Message]]) -> Message:
-        """Ask the lane for the session; there is nothing to part from after that."""
+    async def run(self, message: Message, seconds: float) -> Message:
+        """Ask the lane for the session (see `LaneHost.ask`); there is nothing to part from after that."""
         self._met = False
-        return await ask()
+        return await self.lane.ask(message, seconds)
 
     async def leave(self) -> None:
         """Part from the others, if the lanes meet or have met for nothing, and give the lane back. Never raises.

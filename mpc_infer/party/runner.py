@@ -183,7 +183,7 @@ class LaneRunner:
             self.check_not_aborted(call.session_id)
             lane.ready_material.discard(call.material_id)
             message = run_message(call, accepted, terms, until_ms)
-            return report_of(await turn.run(lambda: lane.ask(message, self._left(until_ms))))
+            return report_of(await turn.run(message, self._left(until_ms)))
         except MpcInferError:
             # Where the lane never heard of the session, it has the material still.
             self._forget(lane, [MaterialId(call.material_id)])
