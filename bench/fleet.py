@@ -148,8 +148,10 @@ class Fleet:
         return self._dealer.pid
 
     def load(self, graph: Graph, weights: Mapping[str, Any], frac_bits: int = FRAC_BITS) -> None:
-        """Split a model's weights (floats) and give every party its share."""
-        self.load_shares(graph, self._split(weights, frac_bits), frac_bits)
+        """Split a model's secret weights (floats), and give every party its share and the public ones."""
+        shares = self._split({name: weights[name] for name in weights if name not in graph.public_weights}, frac_bits)
+        public = {name: encode(weights[name], frac_bits=frac_bits) for name in graph.public_weights}
+        self.load_shares(graph, [{**share, **public} for share in shares], frac_bits)
 
     def load_shares(self, graph: Graph, shares: Sequence[Mapping[str, Any]], frac_bits: int = FRAC_BITS) -> None:
         """Give every party its share (uint64 arrays by name) of a model."""

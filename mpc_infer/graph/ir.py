@@ -72,10 +72,14 @@ class Op(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """A tensor's name and shape. None, on axis 0 only, is the batch: the number of rows of a job."""
+    """A tensor's name and shape. None, on axis 0 only, is the batch: the number of rows of a job.
+
+    ``public`` weights may be known to everybody; all others are secret. Inputs and outputs are never public.
+    """
 
     name: str
     shape: Shape
+    public: bool = False
 
     def with_batch(self, batch: int) -> tuple[int, ...]:
         """The shape for this many rows."""
@@ -97,7 +101,8 @@ class Node:
 class Graph:
     """A checked computation. Nodes stand in an order in which they can be run.
 
-    Weights are secret inputs: the graph names them and their shapes, their values live in the parties' shares.
+    Weights are secret inputs unless they are marked as public: the graph names them and their shapes. Values of secret
+    ones live in the parties' shares, those of public ones at every party.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -134,6 +139,11 @@ class Graph:
         """32 bytes that name this graph."""
         return digest("graph", self.to_bytes())
 
+    @cached_property
+    def public_weights(self) -> tuple[str, ...]:
+        """Names of the weights that everybody may know."""
+        return tuple(spec.name for spec in self.weights if spec.public)
+
     def check(self) -> None:
         """Check names, order, operators, shapes and that every input and weight is used.
 
@@ -145,6 +155,9 @@ class Graph:
             raise CorruptModel("a graph needs an input, an output and a node")
         if len(self.nodes) > MAX_NODES or len(self.inputs) + len(self.outputs) + len(self.weights) > MAX_TENSORS:
             raise CorruptModel(f"a graph may have {MAX_NODES} nodes and {MAX_TENSORS} tensors")
+        for spec in (*self.inputs, *self.outputs):
+            if spec.public:
+                raise CorruptModel(f"{spec.name!r} is no weight, and so cannot be public")
         shapes = infer_specs(self)
         _check_outputs(self, shapes)
         _check_all_used(self)
@@ -192,7 +205,8 @@ def is_name(text: str) -> bool:
 
 
 def _spec_json(spec: TensorSpec) -> dict[str, object]:
-    return {"name": spec.name, "shape": list(spec.shape)}
+    # The mark is left out where it says nothing: graphs without public weights have the bytes that they always had.
+    return {"name": spec.name, "shape": list(spec.shape)} | ({"public": True} if spec.public else {})
 
 
 def _node_json(node: Node) -> dict[str, object]:

@@ -60,7 +60,7 @@ def read_graph(data: bytes) -> "ir.Graph":
     graph = ir.Graph(
         inputs=read_specs(fields["inputs"], "an input"),
         outputs=read_specs(fields["outputs"], "an output"),
-        weights=read_specs(fields["weights"], "a weight"),
+        weights=tuple(_read_weight(item) for item in _list(fields["weights"], ir.MAX_TENSORS, "weights")),
         nodes=tuple(_read_node(item) for item in _list(fields["nodes"], ir.MAX_NODES, "nodes")),
     )
     graph.check()
@@ -100,6 +100,15 @@ def _read_spec(value: object, what: str) -> "ir.TensorSpec":
     sizes = _list(fields["shape"], MAX_RANK, f"{what}'s shape")
     shape = tuple(None if size is None else _integer(size, f"{what}'s size") for size in sizes)
     return ir.TensorSpec(_text(fields["name"], f"{what}'s name"), shape)
+
+
+def _read_weight(value: object) -> "ir.TensorSpec":
+    if not isinstance(value, dict) or "public" not in value:
+        return _read_spec(value, "a weight")
+    if value["public"] is not True:
+        raise CorruptModel("a weight's mark `public` is true, or left out")
+    spec = _read_spec({key: item for key, item in value.items() if key != "public"}, "a weight")
+    return ir.TensorSpec(spec.name, spec.shape, public=True)
 
 
 def _read_node(value: object) -> "ir.Node":

@@ -5,7 +5,18 @@ from collections.abc import Callable, Mapping, Sequence
 
 from mpc_infer.errors import InvalidRequest
 from mpc_infer.preprocessing.masked_functions import FUNCTIONS
-from mpc_infer.preprocessing.masked_requests import FAT, LEAN, OPERATIONS, WORD_BITS, Kind, MaskedRequest, Shape
+from mpc_infer.preprocessing.masked_requests import (
+    BY_CONSTANT,
+    FAT,
+    LEAN,
+    OPERATIONS,
+    UNDEALT,
+    WORD_BITS,
+    Kind,
+    MaskedRequest,
+    Shape,
+    is_folded,
+)
 from mpc_infer.preprocessing.requests import words
 
 MAX_TRUNCATION = 32
@@ -20,11 +31,12 @@ MAX_WINDOW = 1 << 20
 
 
 def check_program(requests: Sequence[MaskedRequest]) -> None:
-    """Check order, kinds, parameters and shapes of all requests.
+    """Check order, kinds, parameters and shapes of all requests, and that public weights multiply what parties have.
 
     Raises:
         InvalidRequest: says which request is wrong.
     """
+    folded: set[int] = set()
     for number, request in enumerate(requests):
         if any(other >= number for other in request.inputs):
             raise InvalidRequest(f"masked request {number} ({request.op}) reads a value that comes after it")
@@ -36,6 +48,11 @@ def check_program(requests: Sequence[MaskedRequest]) -> None:
         if expected != request.shape:
             raise InvalidRequest(f"masked request {number} ({request.op}) makes {expected}, not {request.shape}")
         _check_layout(requests, number, request)
+        if request.op in BY_CONSTANT and request.inputs[0] in folded:
+            # The dealer does not know the weight: its part G of the share would be lost.
+            raise InvalidRequest(f"masked request {number} ({request.op}) multiplies a share that is not unfolded")
+        if is_folded(request, folded.__contains__):
+            folded.add(number)
 
 
 class _Wrong(ValueError):
@@ -51,6 +68,7 @@ def program_work(requests: Sequence[MaskedRequest]) -> int:
             sum(requests[other].size for other in request.inputs),
         )
         for request in requests
+        if request.op not in UNDEALT
     )
 
 
@@ -59,11 +77,16 @@ def live_words(requests: Sequence[MaskedRequest]) -> int:
     last_use = {number: index for index, request in enumerate(requests) for number in request.inputs}
     held = most = 0
     for index, request in enumerate(requests):
-        held += request.size
+        held += _held(request)
         most = max(most, held)
         done = {number for number in {*request.inputs, index} if last_use.get(number, -1) <= index}
-        held -= sum(requests[number].size for number in done)
+        held -= sum(_held(requests[number]) for number in done)
     return most
+
+
+def _held(request: MaskedRequest) -> int:
+    # The dealer has no public weights.
+    return 0 if request.op == "constant" else request.size
 
 
 def _check_kinds(request: MaskedRequest, kinds: list[Kind]) -> None:
@@ -76,6 +99,8 @@ def _check_kinds(request: MaskedRequest, kinds: list[Kind]) -> None:
         masked = _pattern_kinds(request)
         if kinds != masked:
             raise _Wrong(f"it reads {kinds}, not {masked}")
+    elif request.op in BY_CONSTANT and kinds == [Kind.MASKED, Kind.CONSTANT]:
+        return
     elif tuple(kinds) != operation.reads:
         raise _Wrong(f"it reads {kinds}, not {operation.reads}")
 
@@ -272,6 +297,7 @@ def _match(request: MaskedRequest, shapes: list[Shape]) -> Shape:
 
 SHAPES: Mapping[str, Callable[[MaskedRequest, list[Shape]], Shape]] = {
     "weight": _declared,
+    "constant": _declared,
     "local": _declared,
     "open": _open,
     "unfold": _same,
@@ -279,6 +305,9 @@ SHAPES: Mapping[str, Callable[[MaskedRequest, list[Shape]], Shape]] = {
     "linear": _linear,
     "apply": _apply,
     "weigh": _broadcast,
+    "linear-constant": _linear,
+    "apply-constant": _apply,
+    "weigh-constant": _broadcast,
     "multiply": _broadcast,
     "matmul": _matmul,
     "truncate": _truncate,

@@ -13,14 +13,16 @@ from mpc_infer.preprocessing import masked_kernels as kernels
 from mpc_infer.preprocessing.masked_functions import scale_bits, segment_cubics
 from mpc_infer.preprocessing.masked_layout import fat_tables, lean_tables
 from mpc_infer.preprocessing.masked_products import multiply_add, multiply_add_batch, multiply_add_groups
-from mpc_infer.preprocessing.masked_requests import FAT, SPLINE_TERMS, MaskedRequest, lane_bits, may_wrap
+from mpc_infer.preprocessing.masked_requests import FAT, SPLINE_TERMS, UNDEALT, MaskedRequest, lane_bits, may_wrap
 from mpc_infer.preprocessing.masked_views import VIEWS, apply_view, ring_word
 from mpc_infer.preprocessing.requests import words
 from mpc_infer.sharing.stream import Stream
 
 Words = NDArray[np.uint64]
 Value = Any
-"""WEIGHT, MASKED: the mask. SHARE: G, None for zero. PATTERN: (mask bits, sign bits of the mask). FLIP: mask bits."""
+"""WEIGHT, MASKED: the mask. SHARE: G, None for zero. CONSTANT: None. PATTERN: (mask bits, sign bits of the mask).
+FLIP: mask bits.
+"""
 
 MODEL_LABEL = "model-mask"
 MAX_CACHED_BYTES = 1 << 30
@@ -162,7 +164,7 @@ def _add_lanes(width: int) -> "Combine":
     return lambda arrays: sum_words([lanes(array, width) for array in arrays]).view(np.uint64)
 
 
-def _local(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple[Value, list[Words]]:
+def _nothing(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple[Value, list[Words]]:
     return None, []
 
 
@@ -301,7 +303,7 @@ def _match(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple[
 
 
 STEPS: Mapping[str, Step] = {
-    "local": _local,
+    **dict.fromkeys(("local", *UNDEALT), _nothing),
     "open": _open,
     "unfold": _unfold,
     "lift": _lift,

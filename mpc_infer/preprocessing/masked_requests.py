@@ -2,9 +2,10 @@
 
 Every request makes one value, and names the values that it reads by their numbers: a value's number is the position of
 its request in the plan. The dealer runs the program on masks, each party runs the same one on its shares of masks
-before the input exists, and on public values and shares afterwards. Five kinds of values::
+before the input exists, and on public values and shares afterwards. Six kinds of values::
 
     WEIGHT   a secret matrix: opened once per model under the mask that the model seeds expand to
+    CONSTANT a public matrix of the model: every party knows it, and the dealer has no need to
     MASKED   a public tensor D and a mask L with value = D - L (mod 2^64); parties may hold shares of L
     SHARE    each party can compute s_j, and only the dealer knows G; value = sum of s_j + G
     PATTERN  the opened bits of a comparison, masked by bits that only the dealer knows
@@ -46,6 +47,7 @@ class Kind(StrEnum):
     """What a request makes."""
 
     WEIGHT = "weight"
+    CONSTANT = "constant"
     MASKED = "masked"
     SHARE = "share"
     PATTERN = "pattern"
@@ -87,6 +89,8 @@ class MaskedRequest:
     @property
     def work(self) -> int:
         """Multiplications or elements that the dealer goes through; products say how many in their last parameter."""
+        if self.op in UNDEALT:
+            return 0
         return self.size * (self.params[-1] if self.op in INNER else 1)
 
     @property
@@ -206,9 +210,20 @@ SPLINE_TERMS = 4
 INNER = frozenset({"linear", "apply", "matmul"})
 """Operations whose last parameter is the inner size of a product."""
 
+BY_CONSTANT = frozenset({"linear-constant", "apply-constant", "weigh-constant"})
+"""Products by a public weight: each party multiplies what it has of the other factor, a share or a share of a mask."""
+
+UNDEALT = BY_CONSTANT | {"constant"}
+"""Operations that the dealer has nothing to do for: no mask and no G comes of them."""
+
+FOLDING = frozenset({"lift", "linear", "apply", "weigh", "multiply", "matmul"})
+"""Operations whose result has a part G that only the dealer knows."""
+
 OPERATIONS: Mapping[str, Operation] = {
     # A matrix of the model. params: slot.
     "weight": Operation(Kind.WEIGHT, (), 1),
+    # A public matrix of the model. params: slot.
+    "constant": Operation(Kind.CONSTANT, (), 1),
     # A share that each party has: of an input, or of a bias. params: slot.
     "local": Operation(Kind.SHARE, (), 1),
     # Make a share public under a fresh mask. params: whether the parties need shares of a mask that G is part of; low
@@ -225,6 +240,10 @@ OPERATIONS: Mapping[str, Operation] = {
     "apply": Operation(Kind.SHARE, (Kind.MASKED, Kind.WEIGHT), 1),
     # x * w, broadcast.
     "weigh": Operation(Kind.SHARE, (Kind.MASKED, Kind.WEIGHT), 0),
+    # The same three by a public weight, of a share without G, or of a masked value: its mask counts as the share.
+    "linear-constant": Operation(Kind.SHARE, (Kind.SHARE, Kind.CONSTANT), 1),
+    "apply-constant": Operation(Kind.SHARE, (Kind.SHARE, Kind.CONSTANT), 1),
+    "weigh-constant": Operation(Kind.SHARE, (Kind.SHARE, Kind.CONSTANT), 0),
     # Products of two secrets.
     "multiply": Operation(Kind.SHARE, (Kind.MASKED, Kind.MASKED), 0),
     "matmul": Operation(Kind.SHARE, (Kind.MASKED, Kind.MASKED), 1),
@@ -263,6 +282,18 @@ added, and an axis and a multiple of the place on it. ``reshape``: to the reques
 x[b, c, h, w] to [b, c, kh*kw, oh*ow]; kernel, stride, dilation, pads before, output size, 0 to fill with zeros or 1 to
 repeat a pixel of the same window.
 """
+
+
+def is_folded(request: MaskedRequest, folded: Callable[[int], bool]) -> bool:
+    """Whether a request makes a share with a part G that only the dealer knows.
+
+    Args:
+        folded: the same of the values that it reads, by number.
+    """
+    if request.op in FOLDING:
+        return True
+    view = OPERATIONS[request.op].reads is None and request.result is Kind.SHARE
+    return view and any(folded(number) for number in request.inputs)
 
 
 def to_fields(request: MaskedRequest) -> list[object]:

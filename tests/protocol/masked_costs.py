@@ -10,6 +10,7 @@ from mpc_infer.engine.frames import HEADER_BYTES
 from mpc_infer.engine.masked import MaskedEngine
 from mpc_infer.graph import Graph
 from mpc_infer.graph.functions import constant
+from mpc_infer.graph.public import ALL, with_public
 from tests.protocol.forests import graph_of_forest, random_forest
 from tests.protocol.masked_parties import evaluate
 from tests.protocol.test_masked_operators import FAT, LEAN, single, window
@@ -30,10 +31,13 @@ def operators() -> Iterator[tuple[str, Graph, Weights]]:
     yield "Linear", single("Linear", one, weights=square), square
     conv = window(pads=(1, 1, 1, 1), group=1)
     yield "Conv", single("Conv", image, weights=kernel, attributes=conv), kernel
+    yield "Linear, public", with_public(single("Linear", one, weights=square), [ALL]), square
+    yield "Conv, public", with_public(single("Conv", image, weights=kernel, attributes=conv), [ALL]), kernel
     yield "MatMul", single("MatMul", {"x": (8, 8), "z": (8, 8)}), {}
     for op in ("Add", "Sub", "Mul"):
         yield op, single(op, pair), {}
     yield "Mul by a weight", single("Mul", one, weights=vector), vector
+    yield "Mul by a public weight", with_public(single("Mul", one, weights=vector), [ALL]), vector
     yield "Relu", single("Relu", one), {}
     yield "Abs", single("Abs", one), {}
     yield "Step", single("Step", one), {}
@@ -46,10 +50,13 @@ def operators() -> Iterator[tuple[str, Graph, Weights]]:
     yield "ArgMax of 64", single("ArgMax", one), {}
     trees, weights = graph_of_forest(random_forest(4, 4, 8, full=True), 8)
     yield "TreeEnsemble of 4 trees with 16 leaves", trees, weights
+    yield "TreeEnsemble of 4 public trees with 16 leaves", with_public(trees, [ALL]), weights
     for op in ("Sigmoid", "Tanh", "Erf", "Gelu", "Silu", "Softplus", "Exp", "Reciprocal", "Rsqrt"):
         yield op, single(op, one), {}
     yield "Softmax of 64", single("Softmax", one), {}
-    yield "LayerNorm of 64", single("LayerNorm", one, weights=norm, attributes={"epsilon": constant(1e-3)}), norm
+    layer = single("LayerNorm", one, weights=norm, attributes={"epsilon": constant(1e-3)})
+    yield "LayerNorm of 64", layer, norm
+    yield "LayerNorm of 64, public", with_public(layer, [ALL]), norm
 
 
 def cost(graph: Graph, lean_from: int) -> tuple[int, str, str]:

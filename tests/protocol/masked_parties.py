@@ -118,7 +118,8 @@ def evaluate(
     batch = next(iter(inputs.values())).shape[0]
     encoded = {name: encode(value, frac_bits=frac_bits) for name, value in weights.items()}
     encoded_inputs = {name: encode(value, frac_bits=frac_bits) for name, value in inputs.items()}
-    shares = {name: split(value, parties) for name, value in encoded.items()}
+    public = graph.public_weights
+    shares = {name: [v] * parties if name in public else split(v, parties) for name, v in encoded.items()}
     input_shares = {name: split(value, parties) for name, value in encoded_inputs.items()}
     engine = MaskedEngine(lean_from=lean_from, device=device)
     plan = Plan.from_bytes(engine.plan(graph, batch, parties, frac_bits).to_bytes())

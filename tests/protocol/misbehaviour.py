@@ -114,4 +114,4 @@ def forget_seed(party):
 
     for key, (graph, model) in party.models.items():
         weights = {slot: Weight(one.share, one.masked + np.uint64(1)) for slot, one in model.weights.items()}
-        party.models[key] = (graph, MaskedModel(model.seed, weights, model.biases))
+        party.models[key] = (graph, MaskedModel(model.seed, weights, model.biases, model.public))

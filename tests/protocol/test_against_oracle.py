@@ -11,6 +11,7 @@ from mpc_infer.engine import get_engine
 from mpc_infer.engine.frames import HEADER_BYTES
 from mpc_infer.engine.plain import run_plain
 from mpc_infer.graph import Graph, Node, TensorSpec
+from mpc_infer.graph.public import with_public
 from mpc_infer.sharing import decode, encode
 
 UNIT = 2.0**-16
@@ -73,6 +74,27 @@ def test_linear_with_and_without_bias(fleet):
     weights = {"w0": random.normal(0, 1, (7, 3)), "w1": random.normal(0, 10, 3)}
     compare(fleet, single("Linear", (7,), weights=[(7, 3), (3,)], out=(3,)), weights, x, units=1)
     compare(fleet, single("Linear", (7,), weights=[(7, 3)], out=(3,)), {"w0": weights["w0"]}, x, units=1)
+
+
+@pytest.mark.parametrize("names", [["w0"], ["w1"], ["w0", "w1"]])
+def test_linear_with_public_weights(fleet, names):
+    random = np.random.default_rng(1)
+    weights = {"w0": random.normal(0, 1, (7, 3)), "w1": random.normal(0, 10, 3)}
+    graph = with_public(single("Linear", (7,), weights=[(7, 3), (3,)], out=(3,)), names)
+    compare(fleet, graph, weights, {"x": random.normal(0, 3, (5, 7))}, units=1)
+
+
+def test_sums_and_products_with_public_weights(fleet):
+    random = np.random.default_rng(2)
+    weights = {"w0": random.normal(0, 1, (4, 3)), "w1": random.normal(0, 10, (4, 2))}
+    nodes = (
+        Node("product", "MatMul", ("w0", "x"), ("z",)),
+        Node("sum", "Add", ("w1", "z"), ("s",)),
+        Node("last", "Relu", ("s",), ("y",)),
+    )
+    specs = (TensorSpec("w0", (4, 3), public=True), TensorSpec("w1", (4, 2), public=True))
+    graph = Graph((TensorSpec("x", (None, 3, 2)),), (TensorSpec("y", (None, 4, 2)),), specs, nodes)
+    compare(fleet, graph, weights, {"x": random.normal(0, 3, (2, 3, 2))}, units=1)
 
 
 def test_linear_near_the_ends_of_its_range(fleet):

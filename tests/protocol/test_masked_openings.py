@@ -6,6 +6,7 @@ import pytest
 from bench.models import dense, random_weights
 from mpc_infer.engine.masked import packing
 from mpc_infer.graph import Node
+from mpc_infer.graph.public import ALL, with_public
 from tests.protocol.masked_parties import evaluate
 from tests.protocol.test_masked_operators import FAT, LEAN, graph_of, single, window
 
@@ -57,10 +58,12 @@ def elements(request, words):
 
 @pytest.mark.parametrize("parties", [2, 3, 4])
 @pytest.mark.parametrize("lean_from", [FAT, LEAN], ids=["fat", "lean"])
-def test_every_opened_value_is_uniform_for_any_input(parties, lean_from):
+@pytest.mark.parametrize("public", [[], [ALL]], ids=["secret", "public"])
+def test_every_opened_value_is_uniform_for_any_input(parties, lean_from, public):
     from mpc_infer.engine.masked import MaskedEngine
 
     graph, weights = network()
+    graph = with_public(graph, public)
     batch = 60
     program = MaskedEngine(lean_from=lean_from).program(graph, batch, parties)
     for value in (0.0, -30000.0, 7.0):

@@ -26,13 +26,17 @@ EXACT = {
 }
 ONE_TRUNCATION = {
     "Linear",
+    "Linear, public",
     "Conv",
+    "Conv, public",
     "MatMul",
     "Mul",
     "Mul by a weight",
+    "Mul by a public weight",
     "LeakyRelu",
     "AveragePool 2×2",
     "TreeEnsemble of 4 trees with 16 leaves",
+    "TreeEnsemble of 4 public trees with 16 leaves",
 }
 BOUNDS = dict(re.findall(r"^\| `(\w+)` \|(?: [^|]+ \|){4} ([\d.]+) \|$", PAGE, re.MULTILINE))
 OPERATORS = [pytest.param(*each, id=each[0]) for each in operators()]

@@ -126,7 +126,11 @@ def _tensor(name: str, shares: Shares, shape: tuple[int, ...]) -> torch.Tensor:
 
 
 def _evaluate(graph: Graph, shares: Mapping[str, torch.Tensor], frac_bits: int) -> dict[str, Any]:
-    values = {name: MPCTensor.from_shares(share, precision=frac_bits) for name, share in shares.items()}
+    # Public weights stay plain integers, the same at every party.
+    values: dict[str, Any] = {
+        name: share if name in graph.public_weights else MPCTensor.from_shares(share, precision=frac_bits)
+        for name, share in shares.items()
+    }
     with precision(frac_bits):
         for node in graph.nodes:
             values[node.outputs[0]] = apply(node, values)

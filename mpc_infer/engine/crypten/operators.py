@@ -1,6 +1,6 @@
 """Our operators as CrypTen programs. Rounds are for n parties; a comparison costs 7 (n = 2) or 14 (n = 3, 4) and one.
 
-Values are MPCTensors with 16 fractional bits (or what the plan says).
+Values are MPCTensors with 16 fractional bits (or what the plan says); public weights are plain tensors of integers.
 """
 
 import math
@@ -18,20 +18,23 @@ Operator = Callable[[Mapping[str, Any], list[Any]], Any]
 
 
 def linear(_: Mapping[str, Any], inputs: list[Any]) -> Any:
-    """x W + b. 2 rounds: Beaver's product and one truncation, after the bias was added at double scale."""
+    """x W + b. 2 rounds: Beaver's product and one truncation, after the bias was added at double scale.
+
+    By a public W 1 round: the product is each party's own.
+    """
     x, weight, *bias = inputs
     return _product(x, weight, bias[0] if bias else None)
 
 
 def matmul(_: Mapping[str, Any], inputs: list[Any]) -> Any:
-    """As numpy.matmul. 2 rounds."""
+    """As numpy.matmul. 2 rounds; 1 by a public weight."""
     return _product(inputs[0], inputs[1], None)
 
 
 def add(_: Mapping[str, Any], inputs: list[Any]) -> Any:
     """With broadcasting. No round."""
     left, right = inputs
-    return _wrap(left.share + right.share, left)
+    return _wrap(_added(left) + _added(right), right if isinstance(left, torch.Tensor) else left)
 
 
 def relu(_: Mapping[str, Any], inputs: list[Any]) -> Any:
@@ -69,12 +72,27 @@ def apply(node: Node, values: Mapping[str, Any]) -> Any:
 
 
 def _product(x: Any, y: Any, bias: Any) -> Any:
-    product = _beaver_matmul(x.share, y.share)
-    bits = x.encoder._precision_bits
+    public = isinstance(x, torch.Tensor) or isinstance(y, torch.Tensor)
+    secret = y if isinstance(x, torch.Tensor) else x
+    product = torch.matmul(_integers(x), _integers(y)) if public else _beaver_matmul(x.share, y.share)
+    bits = secret.encoder._precision_bits
     if bias is not None:
-        product += bias.share << bits
+        product += _added(bias) << bits
     scaled = ArithmeticSharedTensor.from_shares(product, precision=bits)
-    return _wrap(scaled.div_(1 << bits).share, x)
+    return _wrap(scaled.div_(1 << bits).share, secret)
+
+
+def _integers(value: Any) -> torch.Tensor:
+    """A party's share, or a public weight itself."""
+    found: torch.Tensor = value if isinstance(value, torch.Tensor) else value.share
+    return found
+
+
+def _added(value: Any) -> torch.Tensor:
+    """A term of a sum: a share, or a public weight, which party 0 alone adds."""
+    if isinstance(value, torch.Tensor) and crypten.communicator.get().get_rank() != 0:
+        return torch.zeros_like(value)
+    return _integers(value)
 
 
 def _beaver_matmul(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

@@ -1,17 +1,33 @@
 """Writing a masked program: values by number, each tensor of the graph in the forms in which it is known."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from mpc_infer.engine.masked.program import Role, Slot
 from mpc_infer.engine.masked.shorten import SPARE_BITS, shortened
-from mpc_infer.preprocessing.masked_requests import FAT, LEAN, WORD_BITS, Kind, MaskedRequest, lane_bits
+from mpc_infer.preprocessing.masked_requests import (
+    BY_CONSTANT,
+    FAT,
+    LEAN,
+    WORD_BITS,
+    Kind,
+    MaskedRequest,
+    is_folded,
+    lane_bits,
+)
 
 Shape = tuple[int, ...]
-FROM_SHARES = frozenset({"linear", "apply", "weigh", "multiply", "matmul"})
+FROM_SHARES = frozenset({"linear", "apply", "weigh", "multiply", "matmul"}) | BY_CONSTANT
 """Operations for which the parties need their shares of the masks of what they read."""
-FOLDING = frozenset({"lift", "linear", "apply", "weigh", "multiply", "matmul"})
-"""Operations whose result has a part that only the dealer knows."""
+
+SLOT_OPS: Mapping[Role, str] = {
+    Role.INPUT: "local",
+    Role.BIAS: "local",
+    Role.ADDEND: "local",
+    Role.WEIGHT: "weight",
+    Role.CONSTANT: "constant",
+}
+"""How a program reads a slot."""
 
 
 @dataclass
@@ -48,8 +64,7 @@ class Builder:
         request = MaskedRequest(op, tuple(inputs), shape, tuple(params))
         self.requests.append(request)
         number = len(self.requests) - 1
-        viewed = request.op not in FOLDING and request.result is Kind.SHARE and request.op != "unfold"
-        if op in FOLDING or (viewed and any(other in self._folded for other in inputs)):
+        if is_folded(request, self._folded.__contains__):
             self._folded.add(number)
         return number
 
@@ -57,13 +72,12 @@ class Builder:
         """The value of a slot, written once."""
         if slot not in self.slots:
             self.slots.append(slot)
-            op = "weight" if slot.role is Role.WEIGHT else "local"
-            self.add(op, (), slot.shape, (len(self.slots) - 1,))
+            self.add(SLOT_OPS[slot.role], (), slot.shape, (len(self.slots) - 1,))
         index = self.slots.index(slot)
         return next(
             number
             for number, request in enumerate(self.requests)
-            if request.op in ("weight", "local") and request.params == (index,)
+            if request.op in SLOT_OPS.values() and request.params == (index,)
         )
 
     def shape(self, number: int) -> Shape:
@@ -140,6 +154,17 @@ class Builder:
                 tensor.shares[0] = self.add("truncate", (number,), tensor.shape, (bits,))
         return tensor.shares[0]
 
+    def own(self, tensor: Tensor) -> int:
+        """A tensor with f fractional bits in whatever form a public weight can multiply it, opened only if it is."""
+        if 0 in tensor.opened:
+            return tensor.opened[0]
+        tensor.shares[0] = self.unfolded(self.share(tensor))
+        return tensor.shares[0]
+
+    def unfolded(self, share: int) -> int:
+        """A share that the parties hold alone."""
+        return self.add("unfold", (share,), self.shape(share)) if share in self._folded else share
+
     def nearest(self, tensor: Tensor, most: int = 62) -> tuple[int, int]:
         """A tensor, opened at whichever scale takes the fewest rounds, and its fractional bits beyond f."""
         if 0 not in tensor.opened and 0 not in tensor.shares:
@@ -161,6 +186,10 @@ class Builder:
             return self.lift(tensor.opened[extra], 1)
         return self.view("scale", (self.share(tensor),), tensor.shape, (one,))
 
+    def is_own(self, tensor: Tensor) -> bool:
+        """Whether a public weight can multiply a tensor that has not been opened, without more material."""
+        return not tensor.opened and 0 in tensor.shares and tensor.shares[0] not in self._folded
+
     def waits(self, tensor: Tensor) -> bool:
         """Whether a tensor still has too many fractional bits."""
         return 0 not in tensor.opened and 0 not in tensor.shares
@@ -172,8 +201,7 @@ class Builder:
 
     def result(self, tensor: Tensor) -> int:
         """A share that the parties hold alone: an output of the graph."""
-        share = self.share(tensor)
-        return self.add("unfold", (share,), tensor.shape) if share in self._folded else share
+        return self.unfolded(self.share(tensor))
 
     def finish(self, outputs: Sequence[int]) -> tuple[MaskedRequest, ...]:
         """The program, with shares of masks for whoever needs them, and openings of no more bits than are used."""

@@ -20,6 +20,10 @@ MAX_FRAC_BITS = 16
 LEAN_FROM = 2048
 """On one machine a round costs about as much as the memory traffic of this many comparisons."""
 
+PRODUCTS = frozenset({"Linear", "MatMul", "Conv", "Mul"})
+"""Operators that a public weight makes linear maps of shares."""
+SUMS = frozenset({"Add", "Sub"})
+
 Lower = Callable[["Lowering", Node], Tensor]
 
 
@@ -40,6 +44,7 @@ class Lowering:
         # What a moved pool makes has its own shape, under the name of what the Relu made.
         self.shapes.update({name: self.shapes[pooled] for name, pooled in moved.items()})
         self._weights = {spec.name for spec in graph.weights}
+        self._public = frozenset(graph.public_weights)
         self._tensors: dict[str, Tensor] = {}
         self._reads = Counter(name for node in graph.nodes for name in node.inputs)
         self._reads.update(spec.name for spec in graph.outputs)
@@ -60,14 +65,30 @@ class Lowering:
         """Whether a tensor belongs to the model."""
         return name in self._weights
 
+    def is_public(self, name: str) -> bool:
+        """Whether a weight is public."""
+        return name in self._public
+
     def tensor(self, name: str) -> Tensor:
         """A computed tensor."""
         return self._tensors[name]
 
     def _define(self, name: str, tensor: Tensor) -> None:
-        if self._reads[name] > 1:
+        if self._reads[name] > 1 and not (self._read_as_share(name) and self.builder.is_own(tensor)):
             self.builder.settle(tensor)
         self._tensors[name] = tensor
+
+    def _read_as_share(self, name: str) -> bool:
+        """Whether all that reads a tensor are products by public weights, and sums: then it need not be opened."""
+        readers = [node for node in self.nodes if name in node.inputs]
+        public = [self._is_public_product(node) for node in readers]
+        outputs = {spec.name for spec in self.graph.outputs}
+        sums = all(known or node.op in SUMS for known, node in zip(public, readers, strict=True))
+        return any(public) and sums and name not in outputs
+
+    def _is_public_product(self, node: Node) -> bool:
+        weight = next(filter(self.is_weight, node.inputs), "")
+        return node.op in PRODUCTS and self.is_public(weight)
 
 
 def compile_graph(graph: Graph, batch: int, parties: int, frac_bits: int, *, lean_from: int = LEAN_FROM) -> Program:

@@ -5,26 +5,20 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from mpc_infer.engine.masked.builder import Builder, Shape, Tensor
-from mpc_infer.engine.masked.program import Role, Slot
+from mpc_infer.engine.masked.lower_weights import bias_share, factor, times
 from mpc_infer.graph.ir import Node
 
 if TYPE_CHECKING:
     from mpc_infer.engine.masked.compiler import Lowering
 
 
-def bias_share(builder: Builder, name: str, shape: Shape, *, wide: bool) -> int:
-    """A weight that is added: as a share with f or 2 f fractional bits."""
-    return builder.slot(Slot(Role.BIAS, name, shape, shift=builder.frac_bits if wide else 0))
-
-
 def linear(lowering: "Lowering", node: Node) -> Tensor:
     """x W + b on the last axis."""
     builder, data = lowering.builder, lowering.tensor(node.inputs[0])
-    shape = lowering.shapes[node.outputs[0]]
-    weight = builder.slot(Slot(Role.WEIGHT, node.inputs[1], lowering.shapes[node.inputs[1]]))
-    product = builder.add("linear", (builder.masked(data), weight), shape, (data.shape[-1],))
+    shape, weight = lowering.shapes[node.outputs[0]], node.inputs[1]
+    product = times(lowering, "linear", factor(lowering, data, weight), weight, shape)
     if len(node.inputs) == 3:
-        bias = bias_share(builder, node.inputs[2], shape[-1:], wide=True)
+        bias = bias_share(lowering, node.inputs[2], shape[-1:], wide=True)
         product = builder.total((product, bias), (1, 1), shape)
     return Tensor(shape, shares={builder.frac_bits: product})
 
@@ -35,13 +29,13 @@ def conv(lowering: "Lowering", node: Node) -> Tensor:
     shape, kernel = lowering.shapes[node.outputs[0]], lowering.shapes[node.inputs[1]]
     groups = numbers(node, "group")[0]
     pixels, inner = math.prod(shape[2:]), math.prod(kernel[1:])
-    patches = windows(builder, builder.masked(data), node, kernel[2:], shape[2:], repeat=False)
+    image = factor(lowering, data, node.inputs[1])
+    patches = windows(builder, image, node, kernel[2:], shape[2:], repeat=False)
     columns = builder.reshape(patches, (shape[0], groups, inner, pixels))
-    weight = builder.slot(Slot(Role.WEIGHT, node.inputs[1], (groups, kernel[0] // groups, inner)))
-    product = builder.add("apply", (columns, weight), (shape[0], groups, kernel[0] // groups, pixels), (inner,))
-    product = builder.reshape(product, shape)
+    grouped, result = (groups, kernel[0] // groups, inner), (shape[0], groups, kernel[0] // groups, pixels)
+    product = builder.reshape(times(lowering, "apply", columns, node.inputs[1], result, grouped), shape)
     if len(node.inputs) == 3:
-        bias = bias_share(builder, node.inputs[2], (kernel[0], 1, 1), wide=True)
+        bias = bias_share(lowering, node.inputs[2], (kernel[0], 1, 1), wide=True)
         product = builder.total((product, bias), (1, 1), shape)
     return Tensor(shape, shares={builder.frac_bits: product})
 
@@ -89,7 +83,7 @@ def operand(lowering: "Lowering", name: str, *, wide: bool) -> int:
     """A computed tensor or a weight as a share with f or 2 f fractional bits."""
     builder = lowering.builder
     if lowering.is_weight(name):
-        return bias_share(builder, name, lowering.shapes[name], wide=wide)
+        return bias_share(lowering, name, lowering.shapes[name], wide=wide)
     tensor = lowering.tensor(name)
     return builder.wide(tensor) if wide else builder.share(tensor)
 
@@ -108,16 +102,13 @@ def _matmul_weight(lowering: "Lowering", node: Node) -> Tensor:
     builder, shape = lowering.builder, lowering.shapes[node.outputs[0]]
     left, right = node.inputs
     if lowering.is_weight(right):
-        inner = lowering.shapes[right]
-        data = builder.masked(lowering.tensor(left))
-        weight = builder.slot(Slot(Role.WEIGHT, right, inner))
-        return Tensor(shape, shares={builder.frac_bits: builder.add("linear", (data, weight), shape, (inner[0],))})
+        data = factor(lowering, lowering.tensor(left), right)
+        return Tensor(shape, shares={builder.frac_bits: times(lowering, "linear", data, right, shape)})
     inner = lowering.shapes[left]
-    data = builder.masked(lowering.tensor(right))
+    data = factor(lowering, lowering.tensor(right), left)
     batch, rows, columns = math.prod(shape[:-2]), builder.shape(data)[-2], shape[-1]
-    weight = builder.slot(Slot(Role.WEIGHT, left, (1, *inner[-2:])))
     flat = builder.reshape(data, (batch, 1, rows, columns))
-    product = builder.add("apply", (flat, weight), (batch, 1, inner[-2], columns), (rows,))
+    product = times(lowering, "apply", flat, left, (batch, 1, inner[-2], columns), (1, *inner[-2:]))
     return Tensor(shape, shares={builder.frac_bits: builder.reshape(product, shape)})
 
 
@@ -166,11 +157,12 @@ def multiply(lowering: "Lowering", node: Node) -> Tensor:
     """Product, element by element."""
     builder, shape = lowering.builder, lowering.shapes[node.outputs[0]]
     weights = [name for name in node.inputs if lowering.is_weight(name)]
-    tensors = [builder.masked(lowering.tensor(name)) for name in node.inputs if name not in weights]
+    tensors = [lowering.tensor(name) for name in node.inputs if name not in weights]
     if weights:
-        slot = builder.slot(Slot(Role.WEIGHT, weights[0], lowering.shapes[weights[0]]))
-        return Tensor(shape, shares={builder.frac_bits: builder.add("weigh", (tensors[0], slot), shape)})
-    return Tensor(shape, shares={builder.frac_bits: builder.add("multiply", tensors, shape)})
+        data = factor(lowering, tensors[0], weights[0])
+        return Tensor(shape, shares={builder.frac_bits: times(lowering, "weigh", data, weights[0], shape)})
+    factors = [builder.masked(tensor) for tensor in tensors]
+    return Tensor(shape, shares={builder.frac_bits: builder.add("multiply", factors, shape)})
 
 
 LINEAR: Mapping[str, Callable[["Lowering", Node], Tensor]] = {

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING
 
 from mpc_infer.engine.masked.builder import Builder, Tensor
 from mpc_infer.engine.masked.lower_functions import NEGATIVE_EXP, Domain, evaluate, spline
-from mpc_infer.engine.masked.lower_linear import bias_share
 from mpc_infer.engine.masked.lower_pool import maximum_over
-from mpc_infer.engine.masked.program import Role, Slot
+from mpc_infer.engine.masked.lower_weights import bias_share, factor_of_share, times
 from mpc_infer.graph.functions import constant_units
 from mpc_infer.graph.ir import Node
 
@@ -30,8 +29,12 @@ FINER = 8
 
 def truncated(builder: Builder, share: int, bits: int) -> int:
     """A share with so many fractional bits too many, opened with f."""
-    shape = builder.shape(share)
-    return builder.open(builder.add("truncate", (builder.open(share, bits),), shape, (bits,)))
+    return builder.open(truncated_share(builder, share, bits))
+
+
+def truncated_share(builder: Builder, share: int, bits: int) -> int:
+    """A share with so many fractional bits too many, as a share with f."""
+    return builder.add("truncate", (builder.open(share, bits),), builder.shape(share), (bits,))
 
 
 def scaled_down(builder: Builder, number: int, low: int, top: int, step: int) -> tuple[int, int]:
@@ -129,10 +132,10 @@ def layer_norm(lowering: "Lowering", node: Node) -> Tensor:
     variance = builder.add("truncate", (builder.open(divided, f + FINER),), row, (f + FINER,))
     epsilon = max(1, constant_units(node.attributes["epsilon"], f))
     root = inverse_root(builder, builder.open(builder.shift(variance, epsilon)), FINER)
-    normal = truncated(builder, builder.add("multiply", (centred, root), shape), f + FINER)
-    gamma = builder.slot(Slot(Role.WEIGHT, node.inputs[1], shape[-1:]))
-    weighed = builder.add("weigh", (normal, gamma), shape)
-    beta = bias_share(builder, node.inputs[2], shape[-1:], wide=True)
+    normal = truncated_share(builder, builder.add("multiply", (centred, root), shape), f + FINER)
+    factor = factor_of_share(lowering, normal, node.inputs[1])
+    weighed = times(lowering, "weigh", factor, node.inputs[1], shape, shape[-1:])
+    beta = bias_share(lowering, node.inputs[2], shape[-1:], wide=True)
     return Tensor(shape, shares={f: builder.total((weighed, beta), (1, 1), shape)})
 
 

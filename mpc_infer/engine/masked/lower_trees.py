@@ -14,9 +14,9 @@ Everything up to the leaves consists of whole numbers (in multiples of 2^(f - 8)
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from mpc_infer.engine.masked.builder import Builder, Shape, Tensor
+from mpc_infer.engine.masked.builder import Tensor
 from mpc_infer.engine.masked.lower_linear import numbers
-from mpc_infer.engine.masked.program import Role, Slot
+from mpc_infer.engine.masked.lower_weights import added, factor, factor_of_share, times
 from mpc_infer.graph.forest import SMALL_BITS
 from mpc_infer.graph.ir import Node
 
@@ -28,26 +28,24 @@ def tree_ensemble(lowering: "Lowering", node: Node) -> Tensor:
     """A sum of leaves, as a share, with as many fractional bits beyond f as the leaves have."""
     builder, data = lowering.builder, lowering.tensor(node.inputs[0])
     trees, room, _ = lowering.shapes[node.inputs[3]]
-    bits = decisions(lowering, node, builder.masked(data))
+    bits = decisions(lowering, node, factor(lowering, data, node.inputs[1]))
     found = _reached(lowering, node, bits)
     rows, results = lowering.shapes[node.outputs[0]]
     flat = builder.reshape(found, (trees * room, rows))
-    by_row = builder.open(builder.view("permute", (flat,), (rows, trees * room), (1, 0)))
-    leaves = _weight(builder, node.inputs[5], (trees * room, results))
-    total = builder.add("linear", (by_row, leaves), (rows, results), (trees * room,))
+    leaves, by_row = node.inputs[5], builder.view("permute", (flat,), (rows, trees * room), (1, 0))
+    places = factor_of_share(lowering, by_row, leaves)
+    total = times(lowering, "linear", places, leaves, (rows, results), (trees * room, results))
     return Tensor((rows, results), shares={numbers(node, "extra")[0]: total})
 
 
 def decisions(lowering: "Lowering", node: Node, data: int) -> int:
     """Bits of all decisions: (1, trees, decisions, rows) shares of whole numbers."""
     builder, small = lowering.builder, lowering.builder.frac_bits - SMALL_BITS
-    features, columns = lowering.shapes[node.inputs[1]]
+    columns = lowering.shapes[node.inputs[1]][1]
     trees, _, places = lowering.shapes[node.inputs[3]]
     rows = builder.shape(data)[0]
-    product = builder.add(
-        "linear", (data, _weight(builder, node.inputs[1], (features, columns))), (rows, columns), (features,)
-    )
-    against = builder.slot(Slot(Role.BIAS, node.inputs[2], (columns,), shift=small))
+    product = times(lowering, "linear", data, node.inputs[1], (rows, columns))
+    against = added(lowering, node.inputs[2], (columns,), small)
     # All bits are sent: the lowest are zero, so that what a comparison ignores cannot borrow.
     opened = builder.open(builder.total((product, against), (1, 1), (rows, columns)))
     bits = builder.bit(builder.compare(opened, small), 0)
@@ -58,17 +56,12 @@ def decisions(lowering: "Lowering", node: Node, data: int) -> int:
 def _reached(lowering: "Lowering", node: Node, bits: int) -> int:
     """1 for the leaf that each tree reaches, else 0: (1, trees, leaves, rows) shares of whole numbers."""
     builder, small = lowering.builder, lowering.builder.frac_bits - SMALL_BITS
-    trees, room, places = lowering.shapes[node.inputs[3]]
+    trees, room, _ = lowering.shapes[node.inputs[3]]
     shape = (1, trees, room, builder.shape(bits)[-1])
-    paths = _weight(builder, node.inputs[3], (trees, room, places))
-    wrong = builder.add("apply", (builder.open(bits), paths), shape, (places,))
-    misses = builder.slot(Slot(Role.BIAS, node.inputs[4], (trees, room, 1)))
+    wrong = times(lowering, "apply", factor_of_share(lowering, bits, node.inputs[3]), node.inputs[3], shape)
+    misses = added(lowering, node.inputs[4], (trees, room, 1))
     opened = builder.open(builder.total((wrong, misses), (1, 1), shape))
     return builder.add("match", (opened,), shape, (small, numbers(node, "depth")[0].bit_length()))
-
-
-def _weight(builder: Builder, name: str, shape: Shape) -> int:
-    return builder.slot(Slot(Role.WEIGHT, name, shape))
 
 
 TREES: Mapping[str, Callable[["Lowering", Node], Tensor]] = {"TreeEnsemble": tree_ensemble}

@@ -35,17 +35,20 @@ class MaskedModel:
 
     Attributes:
         seed: 32 bytes, this party's; it travels to the dealer, sealed, with every request for material.
-        weights, biases: by slot.
+        weights, biases: secret, by slot.
+        public: weights that everybody may know, by slot.
     """
 
     seed: bytes
     weights: Mapping[Slot, Weight]
     biases: Mapping[Slot, Words]
+    public: Mapping[Slot, Words]
 
     @cached_property
     def digest(self) -> bytes:
-        """Over all masked weights: the same at every party that opened them together."""
-        return digest("masked-model", *(weight.masked.tobytes() for weight in self.weights.values()))
+        """Over all masked weights and all public ones: the same at every party that opened them together."""
+        known = [weight.masked for weight in self.weights.values()] + list(self.public.values())
+        return digest("masked-model", *(array.tobytes() for array in known))
 
     def to_bytes(self) -> bytes:
         """What lets a lane that starts anew go on with this model (see `restore_model`). Secret: it holds the seed."""
@@ -61,14 +64,14 @@ def weight_slots(program: Program) -> list[tuple[MaskedRequest, Slot]]:
 def open_model(program: Program, weights: Shares, seed: bytes, link: Link) -> MaskedModel:
     """Open all weights under their masks, once per model and lane. Rounds: one to agree, and one for each weight.
 
-    1. Agree on the slots.
+    1. Agree on the slots, and on public weights.
     2. For each weight: expand the share of the mask, add the share of the weight, open the sum.
 
     What is opened is uniform: the masks are, as long as one party's seed is unknown to the others.
 
     Args:
         program: of any batch: weights do not depend on it.
-        weights: this party's shares by the graph's names.
+        weights: this party's shares, and public weights as they are, by the graph's names.
         seed: 32 fresh bytes, used for this model only.
         link: in a session.
 
@@ -77,12 +80,14 @@ def open_model(program: Program, weights: Shares, seed: bytes, link: Link) -> Ma
         ModelShareMismatch: a share is missing, or of another shape.
     """
     slots = weight_slots(program)
-    ours = digest("model-slots", repr([slot for _, slot in slots]).encode())
+    biases, public = _of_role(program, weights, Role.BIAS), _public(program, weights)
+    known = (array.tobytes() for array in public.values())
+    ours = digest("model-slots", repr([slot for _, slot in slots]).encode(), *known)
     for party, theirs in enumerate(link.exchange_bytes([ours] * link.size, max_bytes=len(ours))):
         if theirs != ours:
             raise PlanMismatch(f"party {party} opens another model", party=party)
     opened = {slot: _open(request, slot_share(slot, weights), seed, link) for request, slot in slots}
-    return MaskedModel(seed, opened, _biases(program, weights))
+    return MaskedModel(seed, opened, biases, public)
 
 
 def restore_model(program: Program, weights: Shares, data: bytes) -> MaskedModel:
@@ -90,7 +95,7 @@ def restore_model(program: Program, weights: Shares, data: bytes) -> MaskedModel
 
     Args:
         program: of any batch.
-        weights: this party's shares by the graph's names.
+        weights: as for `open_model`.
 
     Raises:
         ModelShareMismatch: the bytes are of another model.
@@ -102,22 +107,27 @@ def restore_model(program: Program, weights: Shares, data: bytes) -> MaskedModel
     if [kept[key].shape for key in sorted(kept, key=int)] != [share.shape for share in shares]:
         raise ModelShareMismatch("what was kept of the model does not fit its graph")
     weighed = [Weight(share, kept[f"{index}"]) for index, share in enumerate(shares)]
-    return MaskedModel(data[:SEED_BYTES], dict(zip(slots, weighed, strict=True)), _biases(program, weights))
+    biases, public = _of_role(program, weights, Role.BIAS), _public(program, weights)
+    return MaskedModel(data[:SEED_BYTES], dict(zip(slots, weighed, strict=True)), biases, public)
 
 
-def _biases(program: Program, weights: Shares) -> dict[Slot, Words]:
-    return {slot: slot_share(slot, weights) for slot in program.slots if slot.role is Role.BIAS}
+def _of_role(program: Program, weights: Shares, *roles: Role) -> dict[Slot, Words]:
+    return {slot: slot_share(slot, weights) for slot in program.slots if slot.role in roles}
+
+
+def _public(program: Program, weights: Shares) -> dict[Slot, Words]:
+    return _of_role(program, weights, Role.ADDEND, Role.CONSTANT)
 
 
 def slot_share(slot: Slot, weights: Shares) -> Words:
-    """This party's share of a tensor as its slot takes it.
+    """This party's share of a tensor, or a public one, as its slot takes it.
 
     Raises:
         ModelShareMismatch: missing, or of another size.
     """
     array = weights.get(slot.name)
     if array is None or array.dtype != np.uint64 or array.size != int(np.prod(slot.shape)):
-        raise ModelShareMismatch(f"the share of {slot.name!r} is missing, or of another size or type")
+        raise ModelShareMismatch(f"what this party has of {slot.name!r} is missing, or of another size or type")
     if slot.permute:
         array = array.reshape(slot.view).transpose(slot.permute)
     return np.ascontiguousarray(array.reshape(slot.shape)) << np.uint64(slot.shift)

@@ -1,7 +1,7 @@
 """Before the input exists: shares of masks, what of every share does not depend on the input, and all buffers."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -9,10 +9,22 @@ import numpy as np
 from mpc_infer.engine.masked import kernels, packing
 from mpc_infer.engine.masked.model import MaskedModel
 from mpc_infer.engine.masked.prepare_linear import LINEAR
+from mpc_infer.engine.masked.prepare_public import PUBLIC
 from mpc_infer.engine.masked.prepare_views import prepare_view
 from mpc_infer.engine.masked.products import Products
 from mpc_infer.engine.masked.program import Program, Role
-from mpc_infer.engine.masked.state import Bits, Masked, Session, Shared, State, Weighed, Words, touched
+from mpc_infer.engine.masked.state import (
+    Bits,
+    Constant,
+    Masked,
+    Session,
+    Shared,
+    State,
+    Weighed,
+    Words,
+    adding,
+    touched,
+)
 from mpc_infer.errors import PlanMismatch
 from mpc_infer.preprocessing.masked_dealer import lanes
 from mpc_infer.preprocessing.masked_layout import fat_tables, lean_tables
@@ -40,6 +52,7 @@ class Preparation:
     session: Session
     values: list[State]
     products: Products
+    _places: dict[int, Words] = field(default_factory=dict, repr=False)
 
     def at(self, number: int, task: Callable[[], None]) -> None:
         """Have something done online as soon as a value's inputs are known."""
@@ -55,9 +68,21 @@ class Preparation:
         place = next(item for item in self.program.rounds[level].segments if item.number == number)
         return self.session.frames[level][place.start : place.stop]
 
+    def whole(self, number: int) -> Words:
+        """A place where a share, its base included, is written online as soon as it is known; once for all who ask."""
+        place, share = self._places.get(number), _shared(self.values[number])
+        if place is None:
+            place = self._places[number] = touched(self.program.requests[number].shape)
+            if share.base is not None:
+                place += share.base
+            self.after(number, lambda: share.add_into(place))
+            # Whoever reads it from now on takes it from there: it is not computed twice.
+            self.values[number] = Shared(None, [adding(place)])
+        return place
+
     def finish(self) -> None:
         """Let go of the session. Its tasks hold this object: in a ring only the collector would find its memory."""
-        self.session, self.values = Session([], []), []
+        self.session, self.values, self._places = Session([], []), [], {}
 
     def _before(self, number: int) -> int:
         return max((self.program.levels[other] for other in self.program.requests[number].inputs), default=0)
@@ -110,18 +135,19 @@ def _local(prep: Preparation, number: int, request: MaskedRequest, inputs: Seque
     if slot.role is Role.INPUT:
         place = np.zeros(slot.shape, dtype=np.uint64)
         prep.session.inputs[slot.name] = place
-        return Shared(None, [_adding(place)])
-    bias = prep.model.biases.get(slot)
+        return Shared(None, [adding(place)])
+    bias = (prep.model.public if slot.role is Role.ADDEND else prep.model.biases).get(slot)
     if bias is None:
         raise PlanMismatch("the model that is loaded is not the plan's")
-    return Shared(bias, [])
+    # What is public is added once: by party 0.
+    return Shared(bias if prep.first or slot.role is Role.BIAS else None, [])
 
 
-def _adding(array: Words) -> Callable[[Words], None]:
-    def add(target: Words) -> None:
-        target += array
-
-    return add
+def _constant(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequence[Any], parts: Parts) -> State:
+    value = prep.model.public.get(prep.program.slots[request.params[0]])
+    if value is None:
+        raise PlanMismatch("the model that is loaded is not the plan's")
+    return Constant(value)
 
 
 def _open(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequence[Any], parts: Parts) -> State:
@@ -251,6 +277,7 @@ def _match(prep: Preparation, number: int, request: MaskedRequest, inputs: Seque
 
 STEPS: Mapping[str, Step] = {
     "weight": _weight,
+    "constant": _constant,
     "local": _local,
     "open": _open,
     "unfold": _unfold,
@@ -262,5 +289,6 @@ STEPS: Mapping[str, Step] = {
     "bit": _bit,
     "match": _match,
     **LINEAR,
+    **PUBLIC,
 }
 """How each operation that is not a linear map is prepared."""

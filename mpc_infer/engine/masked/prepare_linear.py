@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 Parts = Sequence[Words]
 
 
-def _mask(value: Masked) -> Words:
+def mask_of(value: Masked) -> Words:
+    """This party's share of the mask of an opened value.
+
+    Raises:
+        PlanMismatch: the program gives the parties none.
+    """
     if value.mask is None:
         raise PlanMismatch("a product reads a value whose mask is not shared")
     return value.mask
@@ -43,7 +48,7 @@ def _linear(prep: "Preparation", number: int, request: MaskedRequest, inputs: Se
     inner, width = weight.share.shape
     base = np.zeros(request.shape, dtype=np.uint64)
     product = _with_weight(prep, weight)
-    product(np.negative(_mask(value)).reshape(-1, inner), weight.masked, base.reshape(-1, width))
+    product(np.negative(mask_of(value)).reshape(-1, inner), weight.masked, base.reshape(-1, width))
 
     def add(target: Words) -> None:
         product(value.delta.reshape(-1, inner), weight.share, target.reshape(-1, width))
@@ -55,7 +60,7 @@ def _apply(prep: "Preparation", number: int, request: MaskedRequest, inputs: Seq
     value, weight = inputs
     base = np.zeros(request.shape, dtype=np.uint64)
     product = _with_weight(prep, weight)
-    product(weight.masked, np.negative(_mask(value)), base)
+    product(weight.masked, np.negative(mask_of(value)), base)
 
     def add(target: Words) -> None:
         product(weight.share, value.delta, target)
@@ -66,7 +71,7 @@ def _apply(prep: "Preparation", number: int, request: MaskedRequest, inputs: Seq
 def _weigh(prep: "Preparation", number: int, request: MaskedRequest, inputs: Sequence[Any], parts: Parts) -> State:
     value, weight = inputs
     held: Weighed = weight
-    base = np.negative(_mask(value)) * held.masked
+    base = np.negative(mask_of(value)) * held.masked
 
     def add(target: Words) -> None:
         target += value.delta * held.share
@@ -76,7 +81,7 @@ def _weigh(prep: "Preparation", number: int, request: MaskedRequest, inputs: Seq
 
 def _multiply(prep: "Preparation", number: int, request: MaskedRequest, inputs: Sequence[Any], parts: Parts) -> State:
     left, right = inputs
-    left_mask, right_mask = _mask(left), np.negative(_mask(right))
+    left_mask, right_mask = mask_of(left), np.negative(mask_of(right))
 
     def add(target: Words) -> None:
         factor = right.delta + right_mask if prep.first else right_mask
@@ -88,7 +93,7 @@ def _multiply(prep: "Preparation", number: int, request: MaskedRequest, inputs: 
 
 def _matmul(prep: "Preparation", number: int, request: MaskedRequest, inputs: Sequence[Any], parts: Parts) -> State:
     left, right = inputs
-    left_mask, right_mask = np.negative(_mask(left)), np.negative(_mask(right))
+    left_mask, right_mask = np.negative(mask_of(left)), np.negative(mask_of(right))
 
     def add(target: Words) -> None:
         factor = right.delta + right_mask if prep.first else right_mask

@@ -13,11 +13,13 @@ COMMUNICATING = frozenset({"open", "compare", "flip"})
 
 
 class Role(StrEnum):
-    """What a slot holds."""
+    """What a slot holds: of a secret weight a share, or what it is opened to; of a public one the weight itself."""
 
     INPUT = "input"
     BIAS = "bias"
     WEIGHT = "weight"
+    ADDEND = "addend"
+    CONSTANT = "constant"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +27,13 @@ class Slot:
     """A tensor of the graph as a request takes it.
 
     Attributes:
-        role: inputs come with a job; weights and biases with the model.
+        role: inputs come with a job; weights and biases with the model. Addends are public biases, which party 0 adds;
+            constants are public weights.
         name: of the graph's tensor.
         shape: that the request wants; the elements are the same.
         permute: axes, applied after ``view``, before ``shape``; empty for none.
         view: shape before axes are permuted.
-        shift: the share is multiplied by 2^shift.
+        shift: the share, or the weight, is multiplied by 2^shift.
     """
 
     role: Role

@@ -28,7 +28,7 @@ from mpc_infer.preprocessing.masked_requests import LEAN, LOW_BITS, WORD_BITS, K
 SPARE_BITS = 6
 """Of the bits below f: among 16 parties, and over the levels of a MaxPool, the sum stays below one unit."""
 
-EXACT = frozenset({"truncate", "unfold"})
+EXACT = frozenset({"truncate"})
 """Operations that read all bits."""
 
 

@@ -19,6 +19,15 @@ def touched(shape: tuple[int, ...]) -> Words:
     return array
 
 
+def adding(array: Words) -> AddInto:
+    """Adds an array."""
+
+    def add(target: Words) -> None:
+        target += array
+
+    return add
+
+
 @dataclass(repr=False)
 class Masked:
     """An opened value. ``delta`` is filled in its round; ``mask`` is this party's share of the mask, if needed."""
@@ -69,7 +78,14 @@ class Weighed:
     masked: Words
 
 
-State = Masked | Shared | Bits | Weighed
+@dataclass(frozen=True, repr=False)
+class Constant:
+    """A public weight."""
+
+    value: Words
+
+
+State = Masked | Shared | Bits | Weighed | Constant
 
 
 @dataclass(repr=False)

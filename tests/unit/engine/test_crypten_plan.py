@@ -7,6 +7,7 @@ from mpc_infer.engine import get_engine
 from mpc_infer.engine.frames import HEADER_BYTES
 from mpc_infer.errors import ConfigError, UnsupportedOperator, WrongShape
 from mpc_infer.graph import Graph, Node, TensorSpec
+from mpc_infer.graph.public import with_public
 from mpc_infer.preprocessing import Plan, Product, Truncation
 
 
@@ -21,6 +22,12 @@ def test_a_linear_layer_takes_two_rounds(engine, parties):
     assert plan.requests == (Product("matmul", (3, 5), (5, 4)), Truncation((3, 4), 16))
     assert plan.rounds == 2
     assert plan.bytes_sent == (parties - 1) * (2 * HEADER_BYTES + 8 * (15 + 20 + 12))
+
+
+def test_a_public_weight_takes_no_triple_and_no_round(engine):
+    plan = engine.plan(with_public(dense([5, 4]), ["W0"]), 3, 2)
+    assert plan.requests == (Truncation((3, 4), 16),)
+    assert (plan.rounds, plan.bytes_sent) == (1, HEADER_BYTES + 8 * 12)
 
 
 @pytest.mark.parametrize(("parties", "rounds"), [(2, 9), (3, 16), (4, 16)])

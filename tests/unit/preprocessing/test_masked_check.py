@@ -13,6 +13,7 @@ from mpc_infer.engine.masked.compiler import compile_graph
 from mpc_infer.errors import InvalidRequest
 from mpc_infer.graph import Node
 from mpc_infer.graph.functions import constant
+from mpc_infer.graph.public import ALL, with_public
 from mpc_infer.preprocessing import Plan, PlanLimits, corrections
 from mpc_infer.preprocessing.masked_check import MAX_WINDOW, live_words, program_work
 from mpc_infer.preprocessing.masked_requests import FAT, LEAN, OPERATIONS, MaskedRequest
@@ -48,7 +49,9 @@ def everything() -> list[dict]:
     graph = graph_of(nodes, {"x": (1, 4, 4)}, weights)
     trees, _ = graph_of_forest(random_forest(2, 2, 3), 3)
     programs = [
-        compile_graph(each, 1, 2, 16, lean_from=lean_from) for each in (graph, trees) for lean_from in (1, 10**9)
+        compile_graph(each, 1, 2, 16, lean_from=lean_from)
+        for each in (graph, trees, with_public(graph, [ALL]))
+        for lean_from in (1, 10**9)
     ]
     assert {request.op for program in programs for request in program.requests} == OPERATIONS.keys()
     return [json.loads(program.plan.to_bytes()) for program in programs]
