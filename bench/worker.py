@@ -53,7 +53,7 @@ class PartyWorker:
         torch.set_num_threads(setup.threads)
         self.rank = setup.rank
         self.link = TlsLink(_link_config(setup, max_frame_bytes))
-        self.door = DealerDoor(setup)
+        self.door = DealerDoor(setup, lambda: None)
         self.engine = get_engine(engine)
         self.materials: dict[bytes, Material] = {}
         self.models: dict[bytes, tuple[Graph, Model]] = {}

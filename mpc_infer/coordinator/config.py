@@ -148,14 +148,15 @@ class MaterialSection(Section):
         high: up to so many; 0 makes all material when a job runs.
         max_bytes: no more than this at one party per lane and shape, but at least one batch.
         shapes: how many recently used (model, rows) are kept ready.
-        prepare_s: longest making of one batch, or opening of one model.
+        prepare_s: longest making of one batch, or opening of one model. As long as the parties allow a session, which
+            may have to make the same; a job that waits ends what takes too long sooner.
     """
 
     low: Annotated[int, Field(ge=0, le=64)] = 8
     high: Annotated[int, Field(ge=0, le=64)] = 16
     max_bytes: Annotated[int, Field(gt=0)] = 64 << 20
     shapes: Annotated[int, Field(ge=1, le=64)] = 8
-    prepare_s: Seconds = 20.0
+    prepare_s: Seconds = 120.0
 
     @property
     def marks(self) -> Marks:

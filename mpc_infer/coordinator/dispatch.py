@@ -31,7 +31,8 @@ MARGIN_S = 0.25
 stored, and the owner hears of it, in time."""
 PATIENCE_S = 5.0
 """A job waits for a lane on which material is being made so long (or a quarter of its time, if that is shorter); then
-the making is called off."""
+the making is called off. For what it needs itself it waits half of its time: as long as it would have it made
+if it held the lane."""
 COMPANY_S = 1.0
 """A job with less time than this left, or less than a few sessions of its model take, runs alone."""
 COMPANY_SESSIONS = 4
@@ -92,11 +93,7 @@ class Dispatch:
         """
         try:
             left_s = self.time_left(place.job)
-            patience_s = min(PATIENCE_S, left_s / 4)
-            await asyncio.wait({place.outcome}, timeout=patience_s)
-            if place in self._queue:
-                self._floor.lanes.ask_for_way()
-                await asyncio.wait({place.outcome}, timeout=left_s - patience_s)
+            await self._wait_for_lane(place, left_s)
             if self._queue.leave(place):
                 raise DeadlineExpired(
                     "the deadline passed while the job waited for a free lane", party=self._floor.keeper.suspect
@@ -104,6 +101,18 @@ class Dispatch:
             return await place.outcome  # a session's own time is limited
         finally:
             self._queue.leave(place)
+
+    async def _wait_for_lane(self, place: Place, left_s: float) -> None:
+        """Wait until a job is over or runs, or its time is up. See `PATIENCE_S`."""
+        patience_s = min(PATIENCE_S, left_s / 4)
+        await asyncio.wait({place.outcome}, timeout=patience_s)
+        if place in self._queue:
+            needed = self._floor.lanes.ask_for_way(self._shape([place]))
+            await asyncio.wait({place.outcome}, timeout=left_s / 2 - patience_s)
+            if needed is not None:
+                needed.release(call_off=place in self._queue)
+            if place in self._queue:
+                await asyncio.wait({place.outcome}, timeout=left_s / 2)
 
     def time_left(self, job: AcceptedJob) -> float:
         """Seconds until a job must be over, so that its end is stored by its deadline.
@@ -185,8 +194,7 @@ class Dispatch:
         return run, await self._timed(run)
 
     async def _made(self, lane: int, places: Sequence[Place], block: int) -> Run:
-        rows = sum(place.rows for place in places)
-        shape = Shape(places[0].model, session_rows(rows, self._rules.batching.max_rows))
+        shape = self._shape(places)
         material_id, rows = await self._floor.keeper.ready(lane, shape, self._left(places) / 2)
         self._floor.stock.used(shape)
         return Run(
@@ -198,6 +206,10 @@ class Dispatch:
             registry_block=block,
             timeout_s=self._left(places),
         )
+
+    def _shape(self, places: Sequence[Place]) -> Shape:
+        rows = sum(place.rows for place in places)
+        return Shape(places[0].model, session_rows(rows, self._rules.batching.max_rows))
 
     async def _timed(self, run: Run) -> Answers:
         """Run it, and remember how long sessions of this model take."""

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Coroutine, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from mpc_infer.clock import Clock
@@ -35,7 +36,8 @@ class Keeper:
     """Sees in the background to everything that a job should not wait for: stocktaking, openings, material.
 
     A job that comes meanwhile waits for at most one of these, and calls it off if it takes too long: a party
-    that stands still must not keep jobs from a lane.
+    that stands still must not keep jobs from a lane. What the job would have to have done itself it leaves alone for
+    half of its time: called off, it would begin from the start.
     """
 
     def __init__(
@@ -158,7 +160,7 @@ class Keeper:
     async def _open_one(self) -> bool:
         for model_hash in tuple(self._published):
             for lane in range(self._lanes.count):
-                wanted = self._lanes.take_background(lane)
+                wanted = self._lanes.take_background(lane, partial(_is_of, model_hash))
                 if wanted is not None:
                     try:
                         await self._open(model_hash, lane, wanted)
@@ -185,7 +187,9 @@ class Keeper:
 
     async def _prepare_one(self, pairs: Sequence[tuple[int, Shape]]) -> bool:
         for lane, shape in pairs:
-            wanted = None if self._rests(shape) else self._lanes.take_background(lane)
+            wanted = None
+            if not self._rests(shape):
+                wanted = self._lanes.take_background(lane, partial(self._needs, lane, shape))
             if wanted is not None:
                 try:
                     await self._prepare(lane, shape, self._timeout_s, wanted)
@@ -193,6 +197,12 @@ class Keeper:
                     self._lanes.give_back(lane)
                 return True
         return False
+
+    def _needs(self, lane: int, made: Shape, job: Shape) -> bool:
+        """Whether a job, if it had the lane, would have to make first what is being made on it."""
+        if not self._openings.knows(made.model_hash):
+            return made.model_hash == job.model_hash
+        return made in job.near() and not self._stock.has(lane, job)
 
     async def _prepare(self, lane: int, shape: Shape, timeout_s: float, wanted: asyncio.Event) -> None:
         """Make material on a lane that is ours, and note how long it took, or that it failed.
@@ -252,6 +262,10 @@ class Keeper:
     def _rests(self, shape: Shape) -> bool:
         pace = self._paces.get(shape)
         return pace is not None and pace.resting_until > asyncio.get_running_loop().time()
+
+
+def _is_of(model_hash: ModelHash, shape: Shape) -> bool:
+    return shape.model_hash == model_hash
 
 
 async def _unless(wanted: asyncio.Event, work: Coroutine[Any, Any, Answer]) -> Answer:

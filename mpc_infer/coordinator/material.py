@@ -1,7 +1,7 @@
 """Material that the parties have ready, as far as the coordinator counts on it."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mpc_infer.ids import MaterialId, ModelHash
@@ -21,6 +21,13 @@ class Shape:
 
     model_hash: ModelHash
     rows: int
+
+    def near(self) -> "Iterator[Shape]":
+        """Those whose material serves for this one: itself first, then those of more rows."""
+        rows = self.rows
+        while rows <= NEAR * self.rows:
+            yield Shape(self.model_hash, rows)
+            rows *= 2
 
 
 @dataclass(frozen=True)
@@ -70,15 +77,13 @@ class Stock:
         ready = self._ready.get((lane, shape))
         return ready.popleft() if ready else NO_MATERIAL
 
+    def has(self, lane: int, shape: Shape) -> bool:
+        """Whether `take` would find something for a session of this shape, or of the nearest."""
+        return self._count((lane, self.nearest(lane, shape))) > 0
+
     def nearest(self, lane: int, shape: Shape) -> Shape:
         """The shape itself, or if nothing of it is ready one of a few more rows of which something is."""
-        rows = shape.rows
-        while rows <= NEAR * shape.rows:
-            near = Shape(shape.model_hash, rows)
-            if self._count((lane, near)):
-                return near
-            rows *= 2
-        return shape
+        return next((near for near in shape.near() if self._count((lane, near))), shape)
 
     def add(self, lane: int, shape: Shape, ids: Sequence[MaterialId], material_bytes: int = 0) -> None:
         """Batches are ready, each of this size at a party."""

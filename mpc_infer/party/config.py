@@ -154,7 +154,8 @@ class PartyLimits(Section):
         max_deadline_s: how far in the future a job's deadline may lie.
         session_s: longest that one session or one preparation may take, whatever the deadline says.
         step_s: longest wait for one round among the parties.
-        kill_grace_s: after its deadline a lane has this long to answer before it is killed.
+        kill_grace_s: after its deadline a lane has this long to answer, or to say that it is at work, before it is
+            killed; at work it has `session_s` in all.
         max_material: batches of material that a lane has on the disk; more are refused.
         max_material_bytes: of all lanes together, on the disk; more are refused.
         ready_batches, ready_bytes: of these, what a lane keeps in memory with the work done that needs no input.

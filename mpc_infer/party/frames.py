@@ -20,6 +20,8 @@ MAX_FRAME = 512 << 20
 """Most bytes in one frame: a model share and its graph."""
 MATERIAL_READY = "material-ready"
 """Kind of the one message that a lane sends unasked: a batch is in memory, with nothing left to do before the input."""
+PING = "ping"
+"""Kind of what a lane answers at once, whatever it is busy with."""
 _LENGTH = struct.Struct("<I")
 
 Scalar = str | int | float | None

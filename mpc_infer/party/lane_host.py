@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 from mpc_infer.errors import DeadlineExpired, InternalError, MpcInferError, SessionAborted, Unavailable
-from mpc_infer.party.frames import MATERIAL_READY, Message, encode, raise_error, read_frame
+from mpc_infer.party.frames import MATERIAL_READY, PING, Message, encode, raise_error, read_frame
 from mpc_infer.rpc.background import Background
 from mpc_infer.telemetry import Log
 
@@ -27,7 +27,9 @@ class LaneHost:
     Args:
         number: its position among the party's lanes.
         setup: builds the first message, which carries everything the worker must know, credentials included.
-        kill_grace_s: seconds past a request's deadline until a lane that does not answer is killed.
+        kill_grace_s: seconds past a request's deadline until a lane that answers neither it nor a ping is killed.
+        longest_s: seconds that a lane has for any request if it answers pings: making material for a large model, say,
+            cannot be interrupted at every moment.
         max_waiting: requests that may wait for their turn.
         max_models: models that the worker keeps.
         background: where the watch over the worker runs.
@@ -39,6 +41,7 @@ class LaneHost:
         setup: Callable[[], Message],
         *,
         kill_grace_s: float,
+        longest_s: float,
         max_waiting: int,
         max_models: int,
         background: Background | None = None,
@@ -46,6 +49,7 @@ class LaneHost:
         self.number = number
         self._setup = setup
         self._grace_s = kill_grace_s
+        self._longest_s = longest_s
         self._max_waiting = max_waiting
         self._max_models = max_models
         self._turn = asyncio.Lock()
@@ -184,7 +188,8 @@ class LaneHost:
 
         Args:
             message: the request.
-            seconds: until its deadline. A worker silent for longer than that and the grace is killed and replaced.
+            seconds: until its deadline. A worker that is silent for longer than that and the grace is killed and
+                replaced; one that is at work still has `longest_s`.
 
         Raises:
             MpcInferError: what the worker answered.
@@ -193,16 +198,31 @@ class LaneHost:
         """
         answer = self._post(message)
         try:
-            async with asyncio.timeout(max(seconds, 0) + self._grace_s):
-                return raise_error(await answer)
-        except TimeoutError as error:
-            _LOG.warning("lane does not answer, killing it", lane=self.number, request=message.kind)
-            self._kill()
-            raise DeadlineExpired(f"lane {self.number} did not answer {message.kind} by its deadline") from error
+            if await self._patiently(answer, max(seconds, 0)):
+                return raise_error(answer.result())
         except asyncio.CancelledError:
             # Nobody waits for the outcome any more; the worker must not go on with it under somebody else's turn.
             self._kill()
             raise
+        finally:
+            answer.cancel()
+        _LOG.warning("lane does not answer, killing it", lane=self.number, request=message.kind)
+        self._kill()
+        raise DeadlineExpired(f"lane {self.number} did not answer {message.kind} by its deadline")
+
+    async def _patiently(self, answer: asyncio.Future[Message], seconds: float) -> bool:
+        """Wait for an answer, past its deadline as long as the worker lives. Whether there is one."""
+        loop = asyncio.get_running_loop()
+        latest = loop.time() + max(seconds, self._longest_s)
+        await asyncio.wait({answer}, timeout=seconds)
+        while not answer.done() and loop.time() < latest and self.ready:
+            pong = self._post(Message(PING))
+            pong.add_done_callback(_noted)
+            await asyncio.wait({answer}, timeout=self._grace_s)
+            if not pong.done():
+                pong.cancel()
+                break
+        return answer.done()
 
     def ask_ahead(self, message: Message) -> None:
         """Send a request whose failure is told by the answer to the next one. The caller holds the turn."""

@@ -101,6 +101,7 @@ def make_lanes(
             number,
             lane_setup(config, number, members, keystore.tls, key).to_message,
             kill_grace_s=limits.kill_grace_s,
+            longest_s=limits.session_s,
             max_waiting=limits.max_waiting,
             max_models=limits.max_models_per_lane,
             background=background,

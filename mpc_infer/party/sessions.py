@@ -60,7 +60,7 @@ class Sessions:
 
     @property
     def tasks(self) -> set[asyncio.Task[None]]:
-        """The sessions that run."""
+        """The sessions that run, and what is done for others."""
         return set(self._tasks)
 
     async def run(self, call: SessionCall) -> list[Outcome]:
@@ -134,7 +134,8 @@ class Sessions:
             judged: Sequence[CheckedJob | MpcInferError] = await self._judge.check(call, asked) if asked else []
             deadlines = [one.request.deadline for one in judged if isinstance(one, CheckedJob)]
             if deadlines:
-                await self._runner.claim(call, min(deadlines), early)
+                # A caller who hangs up must not take the lane with him, which may be busy for seconds before it looks.
+                await asyncio.shield(self._own(self._runner.claim(call, min(deadlines), early), "claim"))
         except MpcInferError as error:
             judged, of_session = [error] * len(asked), True
         found: list[CheckedJob | Outcome] = []
@@ -168,14 +169,17 @@ class Sessions:
                 turn.taken = True
             self._own(self._session(call, mine, turn), "session")
 
-    def _own(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    def _own(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if not isinstance(error, MpcInferError):
             _LOG.error("unexpected failure in a session", exception=error)
 
     async def _session(self, call: SessionCall, jobs: dict[int, CheckedJob], turn: LaneTurn | None) -> None:

@@ -24,8 +24,6 @@ def allow_large_messages(net: Devnet) -> None:
     for role in ("coordinator", *net.party_names):
         with net.layout.config(role).open("a", encoding="utf-8") as file:
             file.write(f"\n[limits]\n{SETTING}\n")
-    with net.layout.config("coordinator").open("a", encoding="utf-8") as file:
-        file.write("\n[material]\nlow = 0\nhigh = 0\n")
     owner = net.client(OWNER)
     owner.write_text(owner.read_text("utf-8").replace("[client]", f"[client]\n{SETTING}"), "utf-8")
 

@@ -30,7 +30,7 @@ async def main():
         engine="masked", opens_models=True, threads=1, material=Path(sys.argv[1]) / "material",
         material_key=bytes(32), ready_batches=1, ready_bytes=1, step_s=5.0, log_level="WARNING", log_json=False,
     )
-    lane = LaneHost(0, setup.to_message, kill_grace_s=1, max_waiting=1, max_models=1)
+    lane = LaneHost(0, setup.to_message, kill_grace_s=1, longest_s=60, max_waiting=1, max_models=1)
     await lane.start()
     print(lane._process.pid, flush=True)
     await asyncio.sleep(300)

@@ -7,7 +7,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from mpc_infer.encoding import same_digest
-from mpc_infer.errors import NotAuthenticated, SealingFailed
+from mpc_infer.errors import NotAuthenticated, SealingFailed, SessionAborted
 from mpc_infer.ids import Address, MaterialId
 from mpc_infer.party.lane_setup import LaneSetup
 from mpc_infer.preprocessing import Plan
@@ -29,9 +29,11 @@ class DealerDoor:
 
     Args:
         setup: the lane's.
+        cancelled: asked between two pieces of an answer; an error that it returns ends the call.
     """
 
-    def __init__(self, setup: LaneSetup) -> None:
+    def __init__(self, setup: LaneSetup, cancelled: Callable[[], SessionAborted | None]) -> None:
+        self._cancelled = cancelled
         channel = open_sync_channel(setup.dealer_target, setup.credentials, peer=setup.dealer_address, role="dealer")
         self._stub: Any = dealer_pb2_grpc.DealerServiceStub(channel)  # type: ignore[no-untyped-call] # generated
         self._pinned = setup.dealer_key_id
@@ -65,10 +67,19 @@ class DealerDoor:
                 batches=batches,
             )
             with translated("the dealer"):
-                for answer in self._stub.GetCorrections(request, timeout=_seconds_to(deadline), wait_for_ready=True):
-                    yield answer.chunk
+                call = self._stub.GetCorrections(request, timeout=_seconds_to(deadline), wait_for_ready=True)
+                try:
+                    for answer in call:
+                        self._check_wanted()
+                        yield answer.chunk
+                finally:
+                    call.cancel()  # the dealer need not go on for nobody
 
         return fetch
+
+    def _check_wanted(self) -> None:
+        if (error := self._cancelled()) is not None:
+            raise error
 
     def _sealing_key(self, deadline: float) -> SealingPublicKey:
         if self._key is None:

@@ -7,13 +7,15 @@ import threading
 from collections import OrderedDict
 
 from mpc_infer.errors import SessionAborted
-from mpc_infer.party.frames import Message, encode, receive_frame
+from mpc_infer.party.frames import PING, Message, encode, receive_frame
 
 _REMEMBERED = 256
 
 
 class Inbox:
     """The lane's end of the socket, read by a thread of its own because a session blocks the main one.
+
+    That thread answers pings: what cannot be interrupted is at work, and not dead.
 
     The process ends when the other end closes: whatever it computed, nobody is there to take it.
     """
@@ -22,6 +24,7 @@ class Inbox:
         self._sock = sock
         self._requests: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._lock = threading.Lock()
+        self._sending = threading.Lock()
         self._aborted: OrderedDict[bytes, str] = OrderedDict()
         self._current = b""
         threading.Thread(target=self._read, name="inbox", daemon=True).start()
@@ -39,7 +42,8 @@ class Inbox:
 
     def answer(self, message: Message) -> None:
         """Send an answer."""
-        self._sock.sendall(encode(message))
+        with self._sending:
+            self._sock.sendall(encode(message))
 
     def enter(self, session_id: bytes) -> None:
         """Say which session runs now, or none (empty)."""
@@ -58,6 +62,8 @@ class Inbox:
                 message = receive_frame(self._sock)
                 if message.kind == "abort":
                     self._abort(message.blob("session"), message.text("reason"))
+                elif message.kind == PING:
+                    self.answer(Message("pong", message.number))
                 else:
                     self._requests.put(message)
         except (EOFError, OSError):

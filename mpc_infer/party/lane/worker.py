@@ -52,7 +52,7 @@ class Worker:
         self._inbox = inbox
         self._clock = clock or SystemClock()
         self._engine = get_engine(setup.engine)
-        self._dealer = DealerDoor(setup)
+        self._dealer = DealerDoor(setup, inbox.cancelled)
         self._link = TlsLink(_link_config(setup), cancelled=inbox.cancelled)
         self._models = LaneModels(self._engine, len(setup.addresses), opens=setup.opens_models)
         self._stock = LaneStock(_stock_place(setup), self._engine, self._tell_ready)

@@ -1,12 +1,15 @@
 """Material is made while lanes are idle, and used once."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from mpc_infer.coordinator.lanes import LanePool
+from mpc_infer.coordinator.material import Marks
 from mpc_infer.errors import DeadlineExpired, MpcInferError, SessionAborted
 from tests.unit.coordinator.simulation import IMPORTED, Network, Party, hang, until
 
@@ -104,7 +107,7 @@ async def test_a_job_whose_time_ends_in_the_queue_names_who_kept_the_lane(tmp_pa
     async with net.run():
         await _stands_still_while_it_prepares(net)
         net.parties[1].hooks["RunSession"] = hang
-        first = asyncio.create_task(net.client().infer("shift", {"x": ROWS}, deadline_s=20.0))
+        first = asyncio.create_task(net.client().infer("shift", {"x": ROWS}, deadline_s=8.0))
         await until(lambda: net.parties[1].calls.count("RunSession") == 2)
         with pytest.raises(DeadlineExpired) as caught:
             await net.client().infer("shift", {"x": ROWS}, deadline_s=0.5)
@@ -187,3 +190,104 @@ async def test_shapes_that_are_no_longer_used_give_their_material_up(tmp_path: P
         await until(lambda: all(_kept(net)))
         await net.client().infer("shift", {"x": np.ones((4, 3))})
         await until(lambda: [{each[2] for each in party.material.values()} for party in net.parties] == [{4}] * 3)
+
+
+class _Making:
+    """Preparations that take until the test says so; `asked`: a job has lost patience and asked for the lane."""
+
+    def __init__(self, net: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.go, self.asked = asyncio.Event(), asyncio.Event()
+        self.net, self._ask = net, LanePool.ask_for_way
+        monkeypatch.setattr(LanePool, "ask_for_way", lambda pool, *shape: self._watched(pool, *shape))
+        for party in net.parties:
+            party.hooks["PrepareMaterial"] = self._slowly
+
+    async def _slowly(self, party: Party, request: Any) -> Any:
+        await self.go.wait()
+        return await party.on_PrepareMaterial(request)
+
+    def _watched(self, pool: LanePool, *shape: Any) -> Any:
+        self.asked.set()
+        return self._ask(pool, *shape)
+
+    async def begun(self) -> None:
+        await until(lambda: all("PrepareMaterial" in party.calls for party in self.net.parties))
+
+
+@pytest.fixture
+async def making(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[_Making]:
+    net = Network(tmp_path, material={"low": 1, "high": 1})
+    async with net.run():
+        yield _Making(net, monkeypatch)
+
+
+def _used(net: Network) -> list[bytes]:
+    """The material of every session from now on."""
+    used: list[bytes] = []
+
+    async def noted(party: Party, request: Any) -> Any:
+        used.append(request.material_id)
+        return await party.on_RunSession(request)
+
+    net.parties[0].hooks["RunSession"] = noted
+    return used
+
+
+async def test_a_job_waits_for_material_that_it_would_have_to_make_itself(
+    making: _Making,
+) -> None:
+    net, used = making.net, _used(making.net)
+    await net.client().publish(IMPORTED, "shift", 1)
+    await making.begun()
+    job = asyncio.create_task(net.client().infer("shift", {"x": ROWS}, deadline_s=8.0))
+    await making.asked.wait()
+    making.go.set()
+    await job
+    assert [bool(material) for material in used] == [True]
+    assert "AbortSession" not in net.parties[0].calls
+
+
+async def test_what_another_model_needs_makes_way_for_a_job(making: _Making) -> None:
+    net = making.net
+    making.go.set()
+    await net.client().publish(IMPORTED, "first", 1)
+    await until(lambda: all(_kept(net)))
+    making.go.clear()
+    await net.client().publish(IMPORTED, "second", 1)
+    await until(lambda: net.parties[0].calls.count("PrepareMaterial") == 2)
+    await net.client().infer("first", {"x": ROWS}, deadline_s=4.0)
+    assert net.parties[0].calls.count("AbortSession") == 1
+
+
+async def test_material_makes_way_for_a_job_that_has_some_already(making: _Making) -> None:
+    net = making.net
+    net.service._floor.stock._marks = Marks(2, 2)
+    making.go.set()
+    await net.client().publish(IMPORTED, "shift", 1)
+    await until(lambda: all(_kept(net)))
+    making.go.clear()
+    net.service._floor.keeper.wake()
+    await until(lambda: net.parties[0].calls.count("PrepareMaterial") == 2)
+    await net.client().infer("shift", {"x": ROWS}, deadline_s=4.0)
+    assert net.parties[0].calls.count("AbortSession") == 1
+
+
+async def test_a_job_waits_for_the_opening_of_its_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = Network(tmp_path, material={"low": 1, "high": 1})
+    async with net.run():
+        making = _Making(net, monkeypatch)
+
+        async def slowly(party: Party, request: Any) -> Any:
+            if request.session_id:
+                await making.go.wait()
+            return await party.on_OpenModel(request)
+
+        for party in net.parties:
+            party.hooks = {"OpenModel": slowly}
+        await net.client().publish(IMPORTED, "shift", 1)
+        await until(lambda: net.parties[0].calls.count("OpenModel") == 2)
+        job = asyncio.create_task(net.client().infer("shift", {"x": ROWS}, deadline_s=8.0))
+        await making.asked.wait()
+        making.go.set()
+        await job
+        assert "AbortSession" not in net.parties[0].calls

@@ -15,7 +15,7 @@ from mpc_infer.rpc.background import Background
 
 
 def make_host(background=None):
-    limits = {"kill_grace_s": 1, "max_waiting": 1, "max_models": 1}
+    limits = {"kill_grace_s": 0.1, "longest_s": 60, "max_waiting": 1, "max_models": 1}
     return LaneHost(0, lambda: Message("setup"), background=background, **limits)
 
 
@@ -55,3 +55,58 @@ async def test_a_worker_that_was_started_since_a_meeting_is_not_told_to_part(mon
     await turn.leave()
     assert told == ["meet"]
     assert await host.take_if_free()
+
+
+class Worker:
+    """What a host hears from a worker that takes requests and answers some: pings, or nothing at all."""
+
+    def __init__(self, host: LaneHost, monkeypatch, *, lives: bool) -> None:
+        self.host, self.lives, self.pings, self.killed = host, lives, asyncio.Semaphore(0), False
+        self.request = asyncio.get_running_loop().create_future()
+        monkeypatch.setattr(host, "tell", self._take)
+        monkeypatch.setattr(host, "_kill", self._die)
+        host._ready.set()
+
+    def _take(self, message: Message) -> None:
+        if message.kind != "ping":
+            self.request.set_result(message)
+        elif self.lives:
+            self.host._answers[message.number].set_result(Message("pong"))
+            self.pings.release()
+
+    def _die(self) -> None:
+        self.killed = True
+
+    async def answer(self) -> None:
+        self.host._answers[(await self.request).number].set_result(Message("done"))
+
+
+async def test_a_worker_past_its_deadline_that_is_at_work_is_waited_for(monkeypatch):
+    host = make_host()
+    worker = Worker(host, monkeypatch, lives=True)
+    asked = asyncio.create_task(host.ask(Message("prepare"), 0))
+    for _ in range(3):
+        await worker.pings.acquire()
+    await worker.answer()
+    assert (await asked).kind == "done"
+    assert not worker.killed
+    assert not host._answers
+
+
+async def test_a_worker_past_its_deadline_that_is_silent_is_killed(monkeypatch):
+    host = make_host()
+    worker = Worker(host, monkeypatch, lives=False)
+    with pytest.raises(errors.DeadlineExpired, match="did not answer prepare"):
+        await host.ask(Message("prepare"), 0)
+    assert worker.killed
+    await asyncio.sleep(0)
+    assert not host._answers
+
+
+async def test_a_worker_that_is_at_work_for_too_long_is_killed(monkeypatch):
+    host = make_host()
+    host._longest_s = 0.3
+    worker = Worker(host, monkeypatch, lives=True)
+    with pytest.raises(errors.DeadlineExpired):
+        await host.ask(Message("prepare"), 0)
+    assert worker.killed

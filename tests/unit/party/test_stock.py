@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from mpc_infer import errors
+from mpc_infer.party.lane_host import LaneHost
 from tests.unit.party.conftest import run_job
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -162,3 +163,28 @@ async def test_a_model_opened_anew_needs_new_material(network):
     fresh = os.urandom(16)
     await network.prepare(fresh)
     await assert_usable(network, fresh)
+
+
+async def test_a_caller_who_hangs_up_while_a_lane_looks_for_material_does_not_end_it(network, monkeypatch):
+    material_id, party, lane = os.urandom(16), network.parties[0], network.wired[0].lanes[0]
+    await network.prepare(material_id)
+    calls = job(network, material_id)
+    asked, looked, ask, life = asyncio.Event(), asyncio.Event(), LaneHost.ask, lane.life
+
+    async def busy(host, message, seconds):
+        if message.kind == "claim" and host is lane:
+            asked.set()
+            await asyncio.sleep(0.2)
+            looked.set()
+        return await ask(host, message, seconds)
+
+    monkeypatch.setattr(LaneHost, "ask", busy)
+    monkeypatch.setattr(lane, "ready_material", set())
+    hanging_up = asyncio.create_task(run_job(party, calls[0]))
+    await asked.wait()
+    hanging_up.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await hanging_up
+    assert len(await network.run(calls)) == 2
+    assert looked.is_set()
+    assert lane.life == life
