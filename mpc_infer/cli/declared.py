@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mpc_infer.graph.input_ranges import Declared, InputRange
+    from mpc_infer.graph.onnx_import import ImportedModel
 
     Reals = NDArray[np.float64]
 
@@ -33,15 +34,17 @@ class Said:
     ranges: Path | None
     calibrate: Path | None
     margin: int
+    ceilings: bool = False
 
     def declared(self, inputs: Sequence[str]) -> "Declared | None":
         """Ranges of these inputs; None: nothing was said.
 
         Raises:
-            InvalidInput: two things were said, or a file does not fit.
+            InvalidInput: two things were said, something is missing, or a file does not fit.
         """
         from mpc_infer.graph.input_ranges import CalibrationRows
 
+        self._check_ceilings()
         if sum(each is not None for each in (self.input_limit, self.ranges, self.calibrate)) > 1:
             raise InvalidInput("--input-limit, --ranges and --calibrate exclude each other", remedy="give one of them")
         if self.ranges is not None:
@@ -50,15 +53,44 @@ class Said:
             return CalibrationRows(read_inputs(self.calibrate, inputs), self.margin)
         return self.input_limit
 
+    def with_ceilings(self, imported: "ImportedModel") -> "ImportedModel":
+        """The model as it is to be published: with ceilings, where they were asked for.
+
+        Raises:
+            InvalidInput: there are no calibration rows, or they do not fit.
+            ModelRefused: a value may leave the range in spite of ceilings.
+        """
+        from mpc_infer.graph.input_ranges import CalibrationRows
+        from mpc_infer.model.ceilings import with_ceilings
+
+        self._check_ceilings()
+        if not self.ceilings or self.calibrate is None:
+            return imported
+        rows = read_inputs(self.calibrate, [spec.name for spec in imported.graph.inputs])
+        return with_ceilings(imported, rows, CalibrationRows(rows, self.margin))
+
+    def _check_ceilings(self) -> None:
+        if self.ceilings and self.calibrate is None:
+            raise InvalidInput(
+                "--ceilings lie above what calibration rows reach, and there are none",
+                remedy="give --calibrate with rows like those that will be sent",
+            )
+
 
 def declared_options(command: Command) -> Command:
     """Options that say where inputs lie; the command takes ``said``."""
 
     @functools.wraps(command)
     def with_said(
-        *args: Any, input_limit: int | None, ranges: Path | None, calibrate: Path | None, margin: int, **rest: Any
+        *args: Any,
+        input_limit: int | None,
+        ranges: Path | None,
+        calibrate: Path | None,
+        margin: int,
+        ceilings: bool,
+        **rest: Any,
     ) -> Any:
-        return command(*args, said=Said(input_limit, ranges, calibrate, margin), **rest)
+        return command(*args, said=Said(input_limit, ranges, calibrate, margin, ceilings), **rest)
 
     options = (
         click.option(
@@ -78,6 +110,11 @@ def declared_options(command: Command) -> Command:
             default=DEFAULT_MARGIN,
             show_default=True,
             help="What --calibrate adds on both sides, in percent of what the rows span.",
+        ),
+        click.option(
+            "--ceilings",
+            is_flag=True,
+            help="End activations above what the rows of --calibrate reach, where deep networks need it.",
         ),
     )
     found: Command = with_said

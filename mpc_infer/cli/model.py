@@ -51,11 +51,14 @@ def publish(
     says so, and more, beforehand.
     """
     from mpc_infer.client import Client
+    from mpc_infer.graph.ceilings import heights
     from mpc_infer.graph.onnx_import import import_onnx
     from mpc_infer.ids import Address
 
-    imported = import_onnx(file)
-    declared = said.declared([spec.name for spec in imported.graph.inputs])
+    read = import_onnx(file)
+    declared = said.declared([spec.name for spec in read.graph.inputs])
+    imported = said.with_ceilings(read)
+    ceilings = heights(read.graph, imported.graph)
     with Client(config_file) as client:
         package = client.package(imported, name, version, ranges=declared, keep_openings=keep_openings is not None)
         if keep_openings is not None:
@@ -65,13 +68,16 @@ def publish(
     told = describe(published.manifest)
     if as_json:
         transactions = {step: "0x" + bytes(tx.hash).hex() for step, tx in published.txs.items()}
-        print_json({**told, "transactions": transactions})
+        print_json({**told, "ceilings": ceilings, "transactions": transactions})
         return
     click.echo(f"{name} {version} is active: {published.model_hash.hex()}")
     click.echo(f"{told['frac_bits']} fractional bits; rows outside of these ranges are refused by clients:")
     for each, given in told["input_ranges"].items():
         which = "all features" if given["ranges"] == 1 else f"{given['ranges']} features, each with a range of its own"
         click.echo(f"  {each}: {given['low']:.6g} to {given['high']:.6g}, {which}")
+    if ceilings:
+        click.echo("activations with ceilings (`model verify` asks for them):")
+        click.echo("  " + " ".join(f"--ceiling {node}={height:g}" for node, height in ceilings.items()))
 
 
 for command in (check, cost, list_models, show, verify):

@@ -1,5 +1,6 @@
 """`mpc-infer model list`, `show` and `verify`: what is published, and whether a file is it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,22 @@ if TYPE_CHECKING:
     from mpc_infer.chain.records import PartyRecord
     from mpc_infer.client.catalogue import Evidence, ModelVersion
     from mpc_infer.model.manifest import Manifest
+
+
+class Ceiling(click.ParamType[tuple[str, float]]):
+    """A node and how high its ceiling lies."""
+
+    name = "NODE=HEIGHT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
+        """Read one."""
+        if isinstance(value, tuple):
+            return value
+        node, _, height = str(value).rpartition("=")
+        try:
+            return node, float(height)
+        except ValueError:
+            self.fail(f"{value!r}: give a node and a number, as relu_1=16", param, ctx)
 
 
 def _shape(shape: tuple[int | None, ...]) -> str:
@@ -137,9 +154,24 @@ def _text(value: Any) -> str:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="The folder that publish --keep-openings wrote: then the weights are checked, too. Secret.",
 )
+@click.option(
+    "--ceiling",
+    "ceilings",
+    type=Ceiling(),
+    multiple=True,
+    help="NODE=HEIGHT of an activation that was published with a ceiling; may be given again.",
+)
 @client_option
 @json_option
-def verify(name: str, file: Path, version: int | None, openings: Path | None, config_file: Path, as_json: bool) -> None:
+def verify(
+    name: str,
+    file: Path,
+    version: int | None,
+    openings: Path | None,
+    ceilings: tuple[tuple[str, float], ...],
+    config_file: Path,
+    as_json: bool,
+) -> None:
     """Check that FILE (.onnx, or a graph as parties store it, .json) is what was published as NAME.
 
     Its graph is compared with the manifest, and the manifest with the chain. The weights are secret: only with the
@@ -148,7 +180,7 @@ def verify(name: str, file: Path, version: int | None, openings: Path | None, co
     from mpc_infer.client import Client
 
     with Client(config_file) as client:
-        found = client.verify_model(name, _evidence(file, openings), version)
+        found = client.verify_model(name, _evidence(file, openings, dict(ceilings)), version)
     weights = "the same" if found.weights_shown else "not shown"
     if as_json:
         print_json({**describe_version(found.version), "steps": list(found.steps), "weights": weights})
@@ -160,14 +192,15 @@ def verify(name: str, file: Path, version: int | None, openings: Path | None, co
         click.echo("its weights were not compared: that takes an .onnx file and the owner's openings")
 
 
-def _evidence(file: Path, openings: Path | None) -> "Evidence":
+def _evidence(file: Path, openings: Path | None, ceilings: Mapping[str, float]) -> "Evidence":
     from mpc_infer.cli.model_cost import read_graph
     from mpc_infer.cli.openings import read_openings
     from mpc_infer.client.catalogue import Evidence
+    from mpc_infer.graph.ceilings import ended_at
     from mpc_infer.graph.onnx_import import import_onnx
 
     kept = () if openings is None else read_openings(openings)
     if file.suffix == ".json":
-        return Evidence(read_graph(file), None, kept)
+        return Evidence(ended_at(read_graph(file), ceilings), None, kept)
     model = import_onnx(file)
-    return Evidence(model.graph, model.weights, kept)
+    return Evidence(ended_at(model.graph, ceilings), model.weights, kept)

@@ -56,7 +56,7 @@ def check(
     names = _inputs(file)
     declared = said.declared(names) if names else None
     rows = read_inputs(data, names) if data is not None and names else None
-    report = check_model(file, Wanted(engine, parties, batch, declared, rows))
+    report = check_model(file, Wanted(engine, parties, batch, declared, rows, said.with_ceilings))
     latencies = _latencies(report, speeds)
     if as_json:
         print_json({"file": str(file), **model_report.as_json(report, latencies)})

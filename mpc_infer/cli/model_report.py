@@ -24,6 +24,7 @@ def as_json(report: "Report", latencies: Mapping[str, "Latency"]) -> dict[str, A
         "problems": _problems(report),
         "graph": report.model.graph.digest.hex() if report.model is not None else None,
         "numerics": _numerics(report),
+        "ceilings": _ceilings(report),
         "nodes": _nodes(report),
         "cost": _cost(report),
         "latency_ms": {
@@ -69,6 +70,15 @@ def _numerics(report: "Report") -> dict[str, Any] | None:
             for spec, bound in zip(report.model.graph.outputs, numerics.outputs, strict=True)
         },
     }
+
+
+def _ceilings(report: "Report") -> dict[str, float]:
+    """By node, in the graph's order."""
+    from mpc_infer.graph.ceilings import heights
+
+    if report.model is None or report.original is None:
+        return {}
+    return heights(report.original.graph, report.model.graph)
 
 
 def _nodes(report: "Report") -> list[dict[str, Any]]:
@@ -169,14 +179,16 @@ def _show_judged(report: "Report", console: "Console") -> None:
 def _show_nodes(report: "Report", console: "Console") -> None:
     from rich.table import Table
 
-    table = Table(title="nodes")
+    table, ceilings = Table(title="nodes"), _ceilings(report)
     for title in ("node", "operator", "shape"):
         table.add_column(title)
-    for title in ("values up to", "error up to", "rounds", "bytes sent", "material"):
+    for title in ("ceiling",) * bool(ceilings) + ("values up to", "error up to", "rounds", "bytes sent", "material"):
         table.add_column(title, justify="right")
     for each in _nodes(report):
         shape = "×".join(map(str, each.get("shape", ())))
-        sizes = (_real(each["magnitude"]), _real(each["error_bound"]))
+        sizes = [_real(each["magnitude"]), _real(each["error_bound"])]
+        if ceilings:
+            sizes.insert(0, f"{ceilings[each['name']]:g}" if each["name"] in ceilings else "")
         costs = (f"{each[key]:,}" if key in each else "" for key in ("rounds", "bytes_sent", "material_bytes"))
         table.add_row(each["name"], each["op"], shape, *sizes, *costs)
     console.print(table)
@@ -197,6 +209,8 @@ def _show_numerics(report: "Report") -> None:
     if found["calibration"] is not None:
         rows, margin = found["calibration"]["rows"], found["calibration"]["margin_percent"]
         click.echo(f"ranges are what {rows} rows reach, and {margin}% on both sides; clients refuse rows outside")
+    if ceilings := _ceilings(report):
+        click.echo(f"{len(ceilings)} activations end at a ceiling, above what these rows reach")
     for name, bound in found["error_bounds"].items():
         click.echo(
             f"output {name}: error " + ("not bounded" if bound is None else f"at most {bound:.3g}, for any row inside")

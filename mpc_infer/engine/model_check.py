@@ -1,7 +1,7 @@
 """Whether a model can be deployed, and what is known of it before it is: what `mpc-infer model check` reports."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,8 @@ class Report:
     Attributes:
         refusal: why the model cannot be deployed; None: it can.
         nodes: of the file, where not all of them can be computed.
-        model: as it was read.
+        model: as it is to be published.
+        original: as it was read.
         numerics: where they hold.
         partial: intervals up to the node that may leave the range, with 8 fractional bits, where they do not.
         cost: for a number of rows and parties.
@@ -38,6 +39,7 @@ class Report:
     refusal: MpcInferError | None
     nodes: tuple[Judged, ...] = ()
     model: ImportedModel | None = None
+    original: ImportedModel | None = None
     numerics: Numerics | None = None
     partial: Mapping[str, Interval] = field(default_factory=dict)
     cost: Cost | None = None
@@ -46,13 +48,15 @@ class Report:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked: engine, parties, rows of a job, what is declared of inputs, rows to compare on."""
+    """What is asked: engine, parties, rows of a job, what is declared of inputs, rows to compare on, and what the owner
+    changes of a model before it is published."""
 
     engine: str
     parties: int
     batch: int
     declared: Declared | None = None
     rows: Mapping[str, Reals] | None = field(default=None, repr=False)
+    change: Callable[[ImportedModel], ImportedModel] = lambda model: model
 
 
 def check_model(path: Path, wanted: Wanted) -> Report:
@@ -67,9 +71,17 @@ def check_model(path: Path, wanted: Wanted) -> Report:
         InvalidInput: rows cannot be used.
     """
     try:
-        model = import_onnx(path)
+        original = import_onnx(path)
     except ModelRefused as error:
         return Report(error, nodes=_survey(path))
+    try:
+        model = wanted.change(original)
+    except ModelRefused as error:
+        return Report(error, model=original, original=original, partial=_partial(original, wanted.declared))
+    return replace(_report(model, wanted, path), original=original)
+
+
+def _report(model: ImportedModel, wanted: Wanted, path: Path) -> Report:
     cost: Cost | None = None
     refusal: MpcInferError | None = None
     try:

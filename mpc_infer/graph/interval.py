@@ -28,7 +28,7 @@ CURVE_ERROR = 16.0
 """Units: what engines' smooth functions are off, at most."""
 SCALE = (
     "declare narrower ranges of the inputs (a lower input limit), scale the inputs or the weights down, "
-    "or give activations ceilings (docs/models.md)"
+    "or give activations ceilings (--ceilings with --calibrate; docs/models.md)"
 )
 
 Reals = NDArray[np.float64]

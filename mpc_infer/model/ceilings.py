@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mpc_infer.engine.real import OPERATORS
 from mpc_infer.errors import InvalidInput
-from mpc_infer.graph.functions import constant
+from mpc_infer.graph.ceilings import ended
 from mpc_infer.graph.input_ranges import CalibrationRows, Declared, in_units, resolved
 from mpc_infer.graph.ir import Graph, Node, Op
 from mpc_infer.graph.onnx_import import ImportedModel
@@ -53,7 +53,7 @@ def with_ceilings(
     for node in graph.nodes:
         chosen, interval = node, made(node, found, FRAC_BITS)
         if node.op == Op.RELU and interval.high.max() > HIGH * 2.0**FRAC_BITS:
-            chosen = _ended(node, times * reached[node.outputs[0]])
+            chosen = _ended_above(node, times * reached[node.outputs[0]])
             interval = made(chosen, found, FRAC_BITS)
         nodes.append(chosen)
         found[node.outputs[0]] = interval
@@ -62,11 +62,9 @@ def with_ceilings(
     return ImportedModel(changed, weights)
 
 
-def _ended(node: Node, least: float) -> Node:
+def _ended_above(node: Node, least: float) -> Node:
     ceiling = 2.0 ** math.ceil(math.log2(max(least, 1.0)))
-    # Nothing that is encoded reaches 2^15.
-    bounds = {"low": 0, "high": constant(min(ceiling, LIMIT / 2))}
-    return Node(node.name, Op.CLIP.value, node.inputs, node.outputs, bounds)
+    return ended(node, min(ceiling, LIMIT / 2))  # nothing that is encoded reaches 2^15
 
 
 def _reached(

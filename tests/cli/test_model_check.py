@@ -159,3 +159,50 @@ def test_two_ways_to_say_it_are_one_too_many(dense: Path) -> None:
     rows = dense.with_name("rows.npy")
     with pytest.raises(InvalidInput, match="exclude"):
         ask(dense, "--input-limit", 4, "--calibrate", rows)
+
+
+LAYERS = 40
+
+
+@pytest.fixture
+def deep(tmp_path: Path) -> Path:
+    """What each layer makes is about 1; what it might make is several times more with every one."""
+    nodes, weights, last = [], {}, "x"
+    for layer in range(LAYERS):
+        weights[f"w{layer}"] = values((8, 8), layer, scale=0.5)
+        nodes += [node("Gemm", [last, f"w{layer}"], f"h{layer}"), node("Relu", [f"h{layer}"], last := f"r{layer}")]
+    nodes.append(node("Gemm", [last, "last"], "y"))
+    weights["last"] = values((8, 2), LAYERS)
+    (tmp_path / "deep.onnx").write_bytes(checked(make_model(nodes, weights)))
+    np.save(tmp_path / "rows.npy", ROWS)
+    return tmp_path / "deep.onnx"
+
+
+def test_ceilings_make_a_deep_network_deployable_and_are_listed(deep: Path) -> None:
+    rows = ("--calibrate", deep.with_name("rows.npy"))
+    (problem,) = answer(deep, *rows, status=3)["problems"]
+    assert "--ceilings" in problem["remedy"]
+    found = answer(deep, *rows, "--ceilings", "--data", deep.with_name("rows.npy"))
+    assert (found["deployable"], found["numerics"]["frac_bits"]) == (True, 16)
+    ended = {each["name"] for each in found["nodes"] if each["op"] == "Clip"}
+    assert ended
+    assert ended == set(found["ceilings"])
+    assert all(np.log2(height).is_integer() for height in found["ceilings"].values())
+    assert found["data"]["outputs"]["y"]["largest_deviation"] < 1e-2
+    shown = ask(deep, *rows, "--ceilings").output
+    assert "ceiling" in shown
+    assert f"{len(ended)} activations end at a ceiling" in shown
+
+
+def test_ceilings_need_rows(dense: Path) -> None:
+    with pytest.raises(InvalidInput, match="calibration rows") as raised:
+        ask(dense, "--ceilings", "--input-limit", 4)
+    assert "--calibrate" in raised.value.remedy
+    assert answer(dense, "--ceilings", "--calibrate", dense.with_name("rows.npy"))["ceilings"] == {}
+
+
+def test_a_model_that_no_ceilings_help_is_refused(dense: Path) -> None:
+    np.save(dense.with_name("large.npy"), ROWS * 20_000)
+    found = answer(dense, "--ceilings", "--calibrate", dense.with_name("large.npy"), status=3)
+    assert not found["deployable"]
+    assert found["nodes"]

@@ -114,6 +114,21 @@ def test_a_file_is_what_was_published(net: Devnet, typed: dict[str, object], sou
     assert (refused.returncode, "MODEL_SHARE_MISMATCH" in refused.stderr) == (5, True)
 
 
+def test_a_file_that_was_published_with_ceilings_is_known_again_by_them(net: Devnet, source: Path) -> None:
+    file, config = source.with_name("high.onnx"), ("--config", net.client(OWNER))
+    wide, narrow = np.array([[40.0, -20.0], [30.0, 10.0]]), np.array([[0.25], [0.5]])
+    file.write_bytes(dense_onnx(((wide, np.zeros(2)), (narrow, np.zeros(1))), "high"))
+    np.save(file.with_suffix(".npy"), np.array([[-40.0, -40.0], [40.0, 40.0]]))
+    said = ("--calibrate", file.with_suffix(".npy"), "--ceilings")
+    told = answer("model", "publish", file, "--name", "high", *said, *config)
+    ((node, height),) = told["ceilings"].items()  # type: ignore[attr-defined]
+    assert height == 16384
+    refused = run("model", "verify", "high", file, *config)
+    assert refused.returncode != 0
+    found = answer("model", "verify", "high", file, "--ceiling", f"{node}={height}", *config)
+    assert found["model_hash"] == told["model_hash"]
+
+
 def test_a_result_is_for_its_owner_and_lies_where_it_was_asked_for(kept: Path) -> None:
     assert (kept / "logits").stat().st_mode & 0o077 == 0
     assert np.abs(np.load(kept / "logits") - expected()).max() < 1e-3

@@ -6,6 +6,7 @@ import pytest
 from bench.models import dense
 from mpc_infer.engine.real import run_real
 from mpc_infer.errors import InvalidInput, ModelRefused
+from mpc_infer.graph.ceilings import ended_at, heights
 from mpc_infer.graph.numerics import choose
 from mpc_infer.graph.onnx_import import ImportedModel
 from mpc_infer.model.ceilings import with_ceilings
@@ -50,3 +51,16 @@ def test_what_does_not_fit_is_refused() -> None:
         with_ceilings(deep(2), {"x": ROWS}, times=0.5)
     with pytest.raises(InvalidInput, match="calibration rows"):
         with_ceilings(deep(2), {"y": ROWS})
+
+
+def test_ceilings_that_were_told_give_the_same_graph() -> None:
+    model = deep(40)
+    changed = with_ceilings(model, {"x": ROWS}, 8)
+    found = heights(model.graph, changed.graph)
+    assert found
+    assert ended_at(model.graph, found).digest == changed.graph.digest
+    assert ended_at(model.graph, {}).digest == model.graph.digest
+    with pytest.raises(InvalidInput, match="no Relu 'nobody'"):
+        ended_at(model.graph, {"nobody": 4.0})
+    with pytest.raises(InvalidInput, match="a ceiling lies"):
+        ended_at(model.graph, dict.fromkeys(found, float("nan")))
