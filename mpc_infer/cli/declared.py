@@ -36,6 +36,11 @@ class Said:
     margin: int
     ceilings: bool = False
 
+    @property
+    def anything(self) -> bool:
+        """Whether something was said."""
+        return self.ceilings or any(each is not None for each in (self.input_limit, self.ranges, self.calibrate))
+
     def declared(self, inputs: Sequence[str]) -> "Declared | None":
         """Ranges of these inputs; None: nothing was said.
 

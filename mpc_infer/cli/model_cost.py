@@ -1,15 +1,18 @@
 """`mpc-infer model cost`: what an inference takes, before anything is published."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from mpc_infer.cli.declared import Said, declared_options
 from mpc_infer.cli.options import ExistingFile, json_option
-from mpc_infer.cli.output import print_json
+from mpc_infer.cli.output import print_json, problem
 
 if TYPE_CHECKING:
     from mpc_infer.engine.costs import Cost, NodeCost
+    from mpc_infer.errors import ModelRefused
     from mpc_infer.graph import Graph
 
 MAX_NUMBERS = 16
@@ -37,24 +40,62 @@ class Numbers(click.ParamType[tuple[int, ...]]):
 
 @click.command()
 @click.argument("file", type=ExistingFile)
+@declared_options
 @click.option("--rows", type=Numbers(1, 2**20), default="1,64", show_default=True, help="Rows of one request.")
 @click.option("--parties", type=Numbers(2, 16), default="2,3", show_default=True, help="Parties.")
 @click.option("--engine", type=click.Choice(["masked", "crypten"]), default="masked", show_default=True, help="Engine.")
 @json_option
-def cost(file: Path, rows: tuple[int, ...], parties: tuple[int, ...], engine: str, as_json: bool) -> None:
+def cost(file: Path, said: Said, rows: tuple[int, ...], parties: tuple[int, ...], engine: str, as_json: bool) -> None:
     """Say what an inference costs: rounds, bytes, material, in all and by node.
 
-    FILE is an ONNX model, or a graph as parties store it (.json).
+    FILE is an ONNX model: the cost is with the fractional bits, and the ceilings, with which it would be published; of
+    one that publishing would refuse, with 16. Or a graph as parties store it (.json), without weights to choose by:
+    with 16.
     """
     from mpc_infer.engine.costs import model_cost
 
-    graph = read_graph(file)
-    costs = [model_cost(engine, graph, batch, count) for count in parties for batch in rows]
+    chosen = _chosen(file, said)
+    graph, bits = chosen.graph, chosen.frac_bits
+    costs = [model_cost(engine, graph, batch, count, bits) for count in parties for batch in rows]
     if as_json:
-        print_json({"file": str(file), "graph": graph.digest.hex(), "plans": [describe(each) for each in costs]})
+        told = {"graph": graph.digest.hex(), "frac_bits": bits, "refusal": chosen.refusal and problem(chosen.refusal)}
+        print_json({"file": str(file), **told, "plans": [describe(each) for each in costs]})
         return
     for each in costs:
         _print(each)
+    click.echo(f"with {bits} fractional bits")
+    if chosen.refusal is not None:
+        click.echo(f"publishing would refuse this model: {chosen.refusal.message}")
+        click.echo(f"  what to do: {chosen.refusal.remedy}")
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """What would be published: its graph and fractional bits, or why it would be refused."""
+
+    graph: "Graph"
+    frac_bits: int
+    refusal: "ModelRefused | None" = None
+
+
+def _chosen(file: Path, said: Said) -> _Chosen:
+    """Raises ModelRefused where the file cannot be read, and InvalidInput where an option does not fit."""
+    from mpc_infer.errors import InvalidInput, ModelRefused
+    from mpc_infer.graph.numerics import choose
+    from mpc_infer.graph.onnx_import import import_onnx
+    from mpc_infer.sharing.fixed import FRAC_BITS
+
+    if file.suffix == ".json":
+        if said.anything:
+            raise InvalidInput(f"{file} has no weights, by which numbers are chosen", remedy="give the ONNX file")
+        return _Chosen(read_graph(file), FRAC_BITS)
+    model = import_onnx(file)
+    declared = said.declared([spec.name for spec in model.graph.inputs])
+    try:
+        model = said.with_ceilings(model)
+        return _Chosen(model.graph, choose(model.graph, model.weights, declared).frac_bits)
+    except ModelRefused as error:
+        return _Chosen(model.graph, FRAC_BITS, error)
 
 
 def read_graph(file: Path) -> "Graph":

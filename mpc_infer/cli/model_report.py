@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mpc_infer.cli.output import problem
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from mpc_infer.engine.latency import Latency
     from mpc_infer.engine.model_check import Report
-    from mpc_infer.errors import MpcInferError
 
 
 WIDTH = 140
@@ -43,12 +44,8 @@ def as_json(report: "Report", latencies: Mapping[str, "Latency"]) -> dict[str, A
 def _problems(report: "Report") -> list[dict[str, Any]]:
     refused = [(each.name, each.error) for each in report.nodes if each.error is not None]
     if refused:
-        return [{"node": name, **_error(error)} for name, error in refused]
-    return [] if report.refusal is None else [{"node": None, **_error(report.refusal)}]
-
-
-def _error(error: "MpcInferError") -> dict[str, str]:
-    return {"code": error.code, "message": error.message, "remedy": error.remedy}
+        return [{"node": name, **problem(error)} for name, error in refused]
+    return [] if report.refusal is None else [{"node": None, **problem(report.refusal)}]
 
 
 def _numerics(report: "Report") -> dict[str, Any] | None:

@@ -36,6 +36,11 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2))
 
 
+def problem(error: errors.MpcInferError) -> dict[str, str]:
+    """What is wrong, why, and what to do, inside of a result."""
+    return {"code": error.code, "message": error.message, "remedy": error.remedy}
+
+
 def print_error(error: errors.MpcInferError, *, as_json: bool) -> None:
     """What happened, why, and what to do, on stderr; as one JSON object where asked."""
     if as_json:
