@@ -1,6 +1,5 @@
 """`mpc-infer model cost`: what an inference takes, before anything is published."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,32 +53,27 @@ def cost(file: Path, said: Said, rows: tuple[int, ...], parties: tuple[int, ...]
     """
     from mpc_infer.engine.costs import model_cost
 
-    chosen = _chosen(file, said)
-    graph, bits = chosen.graph, chosen.frac_bits
+    graph, bits, refusal = _chosen(file, said)
     costs = [model_cost(engine, graph, batch, count, bits) for count in parties for batch in rows]
     if as_json:
-        told = {"graph": graph.digest.hex(), "frac_bits": bits, "refusal": chosen.refusal and problem(chosen.refusal)}
+        told = {"graph": graph.digest.hex(), "frac_bits": bits, "refusal": refusal and problem(refusal)}
         print_json({"file": str(file), **told, "plans": [describe(each) for each in costs]})
         return
     for each in costs:
         _print(each)
     click.echo(f"with {bits} fractional bits")
-    if chosen.refusal is not None:
-        click.echo(f"publishing would refuse this model: {chosen.refusal.message}")
-        click.echo(f"  what to do: {chosen.refusal.remedy}")
+    if refusal is not None:
+        click.echo(f"publishing would refuse this model: {refusal.message}")
+        click.echo(f"  what to do: {refusal.remedy}")
 
 
-@dataclass(frozen=True)
-class _Chosen:
-    """What would be published: its graph and fractional bits, or why it would be refused."""
+def _chosen(file: Path, said: Said) -> "tuple[Graph, int, ModelRefused | None]":
+    """What would be published: its graph and fractional bits; of what would be refused the reason, and 16.
 
-    graph: "Graph"
-    frac_bits: int
-    refusal: "ModelRefused | None" = None
-
-
-def _chosen(file: Path, said: Said) -> _Chosen:
-    """Raises ModelRefused where the file cannot be read, and InvalidInput where an option does not fit."""
+    Raises:
+        ModelRefused: the file cannot be read.
+        InvalidInput: an option does not fit.
+    """
     from mpc_infer.errors import InvalidInput, ModelRefused
     from mpc_infer.graph.numerics import choose
     from mpc_infer.graph.onnx_import import import_onnx
@@ -88,14 +82,14 @@ def _chosen(file: Path, said: Said) -> _Chosen:
     if file.suffix == ".json":
         if said.anything:
             raise InvalidInput(f"{file} has no weights, by which numbers are chosen", remedy="give the ONNX file")
-        return _Chosen(read_graph(file), FRAC_BITS)
+        return read_graph(file), FRAC_BITS, None
     model = import_onnx(file)
     declared = said.declared([spec.name for spec in model.graph.inputs])
     try:
         model = said.with_ceilings(model)
-        return _Chosen(model.graph, choose(model.graph, model.weights, declared).frac_bits)
+        return model.graph, choose(model.graph, model.weights, declared).frac_bits, None
     except ModelRefused as error:
-        return _Chosen(model.graph, FRAC_BITS, error)
+        return model.graph, FRAC_BITS, error
 
 
 def read_graph(file: Path) -> "Graph":
