@@ -11,7 +11,7 @@ from mpc_infer.graph.lower_linear import binary, broadcast, expanded, joined_row
 from mpc_infer.graph.lower_views import permuted, viewed
 from mpc_infer.graph.lowering import Array, Constant, Lowering, Operand, Value, elements
 from mpc_infer.graph.raw import RawNode, integer, number
-from mpc_infer.graph.shapes import ShapeError
+from mpc_infer.graph.shapes import ShapeError, across_rows
 
 Rule = Callable[[Lowering, RawNode], Value | None]
 
@@ -136,7 +136,7 @@ def _both_computed(low: Lowering, left: Value, right: Value) -> Value:
         raise ShapeError("both factors need at least two axes")
     rows = joined_rows(left, right)
     if left.rows == len(left.shape) - 1 or right.rows == len(right.shape) - 2:
-        raise ShapeError("it multiplies across rows; every row is evaluated by itself")
+        raise across_rows("multiplies")
     stack = broadcast(left.shape[:-2], right.shape[:-2])
     shape = (*stack, left.shape[-2], right.shape[-1])
     inner = left.shape[-1]

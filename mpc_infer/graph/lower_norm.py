@@ -11,7 +11,7 @@ from mpc_infer.graph.lower_linear import binary, reals, scalar
 from mpc_infer.graph.lower_views import joined, part, permuted
 from mpc_infer.graph.lowering import Constant, Lowering, Sizes, Value, elements
 from mpc_infer.graph.raw import RawNode, integer, number
-from mpc_infer.graph.shapes import ShapeError
+from mpc_infer.graph.shapes import ShapeError, across_rows
 
 Rule = Callable[[Lowering, RawNode], Value | None]
 
@@ -33,7 +33,7 @@ def softmax(low: Lowering, node: RawNode) -> Value:
 def softmax_last(low: Lowering, value: Value) -> Value:
     """Over the last axis."""
     if value.rows == len(value.shape) - 1:
-        raise ShapeError("it works across rows; every row is evaluated by itself")
+        raise across_rows()
     if len(value.shape) > 1 and value.shape[0] == 1:
         return applied(low, Op.SOFTMAX, value)
     return low.settle(low.emit(Op.SOFTMAX, (low.full(value),)), value.shape, value.rows)
@@ -44,7 +44,7 @@ def _normalised(low: Lowering, node: RawNode) -> tuple[Value, Sizes, Sizes]:
     value = low.value(node.inputs[0])
     axis = integer(node, "axis", -1) % len(value.shape)
     if value.rows is not None and value.rows >= axis:
-        raise ShapeError("it works across rows; every row is evaluated by itself")
+        raise across_rows()
     return value, value.shape[:axis], value.shape[axis:]
 
 

@@ -13,7 +13,7 @@ from mpc_infer.graph.lower_spatial import conv_by, flat_node
 from mpc_infer.graph.lower_views import last, part, permuted, picked, viewed
 from mpc_infer.graph.lowering import Constant, Lowering, Sizes, Value, elements
 from mpc_infer.graph.raw import RawNode, integer, integers, text
-from mpc_infer.graph.shapes import ShapeError
+from mpc_infer.graph.shapes import ShapeError, across_rows
 
 Rule = Callable[[Lowering, RawNode], Value | None]
 Reals = NDArray[np.float64]
@@ -89,7 +89,7 @@ def resize(low: Lowering, node: RawNode) -> Value:
         raise ShapeError("only the policy 'stretch' can be computed")
     for axis, size, scale in _targets(low, node, value.shape):
         if axis == value.rows:
-            raise ShapeError("it works across rows; every row is evaluated by itself")
+            raise across_rows()
         places = _places(node, value.shape[axis], size, scale)
         if mode == "nearest":
             value = picked(low, value, axis, _nearest(node, places, value.shape[axis]))

@@ -9,7 +9,7 @@ from mpc_infer.graph.functions import MAX_JOINED
 from mpc_infer.graph.ir import Op
 from mpc_infer.graph.lowering import Lowering, Sizes, Value, elements
 from mpc_infer.graph.raw import RawNode, integer, integers
-from mpc_infer.graph.shapes import ShapeError
+from mpc_infer.graph.shapes import ShapeError, across_rows
 
 Rule = Callable[[Lowering, RawNode], Value | None]
 TABLE = "send rows of 0 and a single 1, times the table (MatMul), or look the rows up at the client and send them"
@@ -238,7 +238,7 @@ def last(low: Lowering, value: Value, axes: Sizes) -> tuple[Value, Sizes]:
     """These axes moved to the end, and the shape of the others before them."""
     rest = tuple(axis for axis in range(len(value.shape)) if axis not in axes)
     if value.rows in axes:
-        raise ShapeError("it works across rows; every row is evaluated by itself")
+        raise across_rows()
     moved = permuted(low, value, (*rest, *axes))
     return moved, tuple(value.shape[axis] for axis in rest)
 

@@ -17,7 +17,7 @@ from mpc_infer.errors import CorruptModel, ModelRefused, UnsupportedOperator
 from mpc_infer.graph.folding import FOLDS, check_size, fold
 from mpc_infer.graph.ir import MAX_NODES, Graph, Node, Op, TensorSpec
 from mpc_infer.graph.raw import RawModel, RawNode
-from mpc_infer.graph.shapes import Attributes, Shape, ShapeError, output_shape
+from mpc_infer.graph.shapes import Attributes, Shape, ShapeError, across_rows, output_shape
 from mpc_infer.graph.simplify import simplify
 
 Array = NDArray[np.generic]
@@ -277,7 +277,7 @@ class Lowering:
             ShapeError: the axis counts rows.
         """
         if axis == value.rows:
-            raise ShapeError("it works across rows; every row is evaluated by itself")
+            raise across_rows()
         return (value.name, axis) if value.shape[0] == 1 and axis else (self.full(value), axis + 1)
 
     def bind(self, name: str, value: Value) -> None:

@@ -39,6 +39,11 @@ class ShapeError(ValueError):
         self.remedy = remedy
 
 
+def across_rows(verb: str = "works") -> ShapeError:
+    """What to raise where an operator would combine the rows of a job."""
+    return ShapeError(f"it {verb} across rows; every row is evaluated by itself")
+
+
 def is_computed(shape: Shape) -> bool:
     """Whether a tensor of this shape depends on an input."""
     return bool(shape) and shape[0] is None
