@@ -1,6 +1,6 @@
 """The parties' signatures on the root of a batch, and what becomes of receipts that a party says are not its own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mpc_infer.clock import Clock
@@ -17,6 +17,9 @@ from mpc_infer.v1 import common_pb2, party_pb2
 
 _LOG = Log("coordinator.signing")
 SIGN_TIMEOUT_S = 20.0
+REMINDED_AT_ONCE = 64
+"""A reminder has 520 bytes: so many fit into the smallest message that a party can be set to take (64 KiB), and so do
+the digests of the largest batch."""
 Signed = Mapping[bytes, common_pb2.SignedReceipt]
 """Receipts by their digests, in a batch's order."""
 
@@ -59,16 +62,15 @@ class Signing:
         signed = dict(zip(batch.digests, map(common_pb2.SignedReceipt.FromString, stored), strict=True))
         _LOG.warning("a party does not remember receipts of a batch; it is shown its signatures", root=batch.root)
         try:
-            return await on_all(
-                self.parties, lambda party: party.call("SignRoot", _reminding(signed, party), SIGN_TIMEOUT_S)
-            )
+            return await on_all(self.parties, lambda party: _remind(party, signed))
         except ReceiptNotFound as error:
             raise await self._set_aside(batch, signed) from error
 
     async def _set_aside(self, batch: BatchRecord, signed: Signed) -> ReceiptNotFound:
         found: dict[bytes, int] = {}
         for party in self.parties:
-            found.update(dict.fromkeys(await _disowned(party, signed), party.index))
+            for piece in _pieces(signed):
+                found.update(dict.fromkeys(await _disowned(party, piece), party.index))
         if not found:
             raise InternalError("a party disowned a receipt and then did not")
         digests, now_ms = tuple(found), self.clock.now_ms()
@@ -77,6 +79,24 @@ class Signing:
         party_index = min(found.values())
         _LOG.error("receipts are set aside: a party disowns them", root=root, receipts=len(digests), party=party_index)
         return ReceiptNotFound(f"party {party_index} disowns {len(digests)} receipts", party=party_index)
+
+
+async def _remind(party: PartyDoor, signed: Signed) -> party_pb2.SignRootResponse:
+    """A party's signature on the root of a batch, after it was shown its own on the receipts, piece by piece.
+
+    It signs the roots of the pieces on the way. That says no more than the receipts do: nobody anchors them.
+    """
+    pieces = list(_pieces(signed))
+    for piece in pieces:
+        answer: party_pb2.SignRootResponse = await party.call("SignRoot", _reminding(piece, party), SIGN_TIMEOUT_S)
+    if len(pieces) > 1:
+        answer = await party.call("SignRoot", party_pb2.SignRootRequest(receipt_digests=list(signed)), SIGN_TIMEOUT_S)
+    return answer
+
+
+def _pieces(signed: Signed) -> Iterator[Signed]:
+    items = list(signed.items())
+    return (dict(items[start : start + REMINDED_AT_ONCE]) for start in range(0, len(items), REMINDED_AT_ONCE))
 
 
 def _reminding(signed: Signed, party: PartyDoor) -> party_pb2.SignRootRequest:
@@ -88,7 +108,7 @@ def _reminding(signed: Signed, party: PartyDoor) -> party_pb2.SignRootRequest:
 
 
 async def _disowned(party: PartyDoor, signed: Signed) -> list[bytes]:
-    """Those receipts that a party does not sign for, found by halving: parties say how many they are, not which.
+    """Those of one piece that a party does not sign for, found by halving: parties say how many they are, not which.
 
     It is reminded each time: the call in which it was may have been cancelled, for another party's refusal.
     """

@@ -1,14 +1,22 @@
 """Receipts reach the chain once, in batches, whatever fails on the way."""
 
 import asyncio
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
+from mpc_infer.coordinator import signing
+from mpc_infer.coordinator.config import MAX_BATCH, LimitsSection
 from mpc_infer.errors import ReceiptNotFound, TransactionFailed, Unavailable
 from mpc_infer.evidence import merkle
+from mpc_infer.evidence.eip712 import Receipt
+from mpc_infer.party.config import PartyLimits
+from mpc_infer.rpc.messages import SIGNATURE_BYTES
 from mpc_infer.store import BatchState, CoordinatorStore
+from mpc_infer.v1 import party_pb2
 from tests.unit.coordinator.simulation import IMPORTED, Network, Party, until
 
 ROWS = np.array([[1.0, 2.0, 3.0]])
@@ -138,6 +146,40 @@ async def test_a_party_that_lost_power_is_reminded_of_what_it_signed(tmp_path: P
         results += await _jobs(net, 1)
         await _anchor_all(net, results)
     assert [record.size for record in net.chain.anchors.values()] == [3]
+
+
+@pytest.mark.parametrize("disowned", [False, True])
+async def test_reminders_come_in_pieces_that_fit_into_any_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disowned: bool
+) -> None:
+    monkeypatch.setattr(signing, "REMINDED_AT_ONCE", 2)
+    net, reminders = Network(tmp_path, anchor_max_delay_s=600.0, anchor_max_size=5), list[int]()
+    async with net.run():
+        await net.client().publish(IMPORTED, "shift", 1)
+        results = await _jobs(net, 4)
+        disowns = _disowns({results[0].receipt.receipt.digest(net.chain.receipt_domain)} if disowned else set())
+
+        async def counting(party: Party, request: Any) -> Any:
+            reminders.append(len(request.reminders))
+            return await disowns(party, request)
+
+        net.parties[1].hooks["SignRoot"] = counting
+        net.parties[1].signed.clear()
+        results += await _jobs(net, 1)
+        await _anchor_all(net, results[disowned:])
+    assert max(reminders) == 2
+
+
+def test_pieces_and_the_largest_batch_fit_into_the_smallest_message() -> None:
+    smallest = min(
+        next(each.ge for each in section.model_fields["max_message_bytes"].metadata if hasattr(each, "ge"))
+        for section in (LimitsSection, PartyLimits)
+    )
+    reminder = party_pb2.Reminder(receipt=bytes(32 * len(fields(Receipt))), signature=bytes(SIGNATURE_BYTES))
+    at_once = signing.REMINDED_AT_ONCE
+    piece = party_pb2.SignRootRequest(receipt_digests=[bytes(32)] * at_once, reminders=[reminder] * at_once)
+    assert piece.ByteSize() < smallest
+    assert party_pb2.SignRootRequest(receipt_digests=[bytes(32)] * MAX_BATCH).ByteSize() < smallest
 
 
 async def test_who_lost_power_is_reminded_also_while_another_party_disowns_a_receipt(tmp_path: Path) -> None:
