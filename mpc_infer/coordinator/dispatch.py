@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from mpc_infer.coordinator.accept import AcceptedJob
 from mpc_infer.coordinator.batching import Batching, Place, Queue, session_rows
@@ -137,7 +138,8 @@ class Dispatch:
             if not places:
                 self._floor.lanes.put_back(lane)
                 break
-            self._owned.start(self._session(lane, places), f"session-{lane}")
+            session = self._owned.start(self._session(lane, places), f"session-{lane}")
+            session.add_done_callback(partial(_let_go, places))
         self._again_when_due(loop)
 
     def _again_when_due(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -161,9 +163,6 @@ class Dispatch:
         except Exception:
             _fail(places, InternalError("the coordinator failed on this session"))
             raise
-        finally:
-            for place in places:
-                place.outcome.cancel()  # of what is not settled: the coordinator stops
 
     async def _on_lane(self, lane: int, places: Sequence[Place]) -> tuple[Run, Answers]:
         block = await self._block(places)
@@ -259,6 +258,13 @@ class Dispatch:
             return verdict(run.jobs[index], mine, self._floor.members, self._rules.domain)
         except MpcInferError as error:
             return error
+
+
+def _let_go(places: Sequence[Place], _: "asyncio.Task[None]") -> None:
+    """Of what is not settled when a session ends: the coordinator stops. A session that is cancelled before its first
+    step never runs, and could not do it itself."""
+    for place in places:
+        place.outcome.cancel()
 
 
 def _fail(places: Sequence[Place], error: MpcInferError) -> None:

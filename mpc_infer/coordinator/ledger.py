@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from mpc_infer.errors import StoreError
 from mpc_infer.ids import JobId
-from mpc_infer.store import CoordinatorStore, EndedJob, JobRecord, LateSync, NewJob
+from mpc_infer.store import CoordinatorStore, EndedJob, JobRecord, NewJob, Writer
 
 Answer = TypeVar("Answer")
 MAX_GROUP = 256
@@ -28,15 +28,14 @@ class Ledger:
 
     What is to be written of jobs while a commit is under way goes into the next one together: under load many jobs
     share a commit, and a single job waits for no other. A commit waits for the disk where one of its jobs must; the
-    others are on it a moment later (`LateSync`).
+    others are on it a moment later.
     """
 
     def __init__(self, path: Path, key: bytes) -> None:
         self.store = CoordinatorStore(path, key)
-        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._writer = Writer(self.store)
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-read")
         self._queue: list[_Entry] = []
-        self._late = LateSync(self.sync)
         self._writing: asyncio.Task[None] | None = None
 
     async def do(self, action: Callable[[CoordinatorStore], Answer]) -> Answer:
@@ -46,7 +45,7 @@ class Ledger:
             StoreError: the database failed.
             MpcInferError: what the action raises.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._writer, action, self.store)
+        return await self._writer.do(action, self.store)
 
     async def read(self, action: Callable[[CoordinatorStore], Answer]) -> Answer:
         """Run an action that only reads: it waits for no commit, and sees every one that is over.
@@ -63,7 +62,7 @@ class Ledger:
         Raises:
             StoreError: the disk failed.
         """
-        await self.do(lambda store: store.sync())
+        await self._writer.sync()
 
     async def accept(self, job: NewJob, *, durable: bool = True) -> JobRecord | None:
         """Accept a job; or give back the one that was accepted under the same id with the same contents.
@@ -108,10 +107,10 @@ class Ledger:
     async def _write_group(self, group: list[_Entry]) -> None:
         durable = any(entry.durable for entry in group)
         try:
-            if durable or len(group) > 1 or self.store.busy:
-                refused = await self.do(lambda store: _write_all(store, group, durable))
-            else:  # that waits for no disk, and costs less than to ask a thread
-                refused = _write_all(self.store, group, durable)
+            if durable:
+                refused = await self._writer.do(_write_all, self.store, group, durable)
+            else:
+                refused = await self._writer.unsynced(_write_all, self.store, group, durable, small=len(group) == 1)
         except StoreError as error:
             if len(group) > 1:  # one entry's fault must not be the others'
                 for each in group:
@@ -119,8 +118,6 @@ class Ledger:
                 return
             _settle(group[0].written, error)
             return
-        if not durable:
-            self._late.soon()
         for entry in group:
             _settle(entry.written, entry.job.job_id not in refused)
 
@@ -128,9 +125,8 @@ class Ledger:
         """Finish what is queued, then close the file."""
         if self._writing is not None:
             await self._writing
-        await self._late.close()
-        for thread in (self._writer, self._reader):
-            thread.shutdown(wait=True)
+        await self._writer.close()
+        self._reader.shutdown(wait=True)
         self.store.close()
 
 

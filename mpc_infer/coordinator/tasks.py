@@ -28,10 +28,12 @@ class Owned:
         """Give the tasks some time, then cancel what is left and wait for its end."""
         if self._tasks and grace_s > 0:
             await asyncio.wait(self._tasks, timeout=grace_s)
-        for task in tuple(self._tasks):
+        while self._tasks:  # the end of one may start another: a lane is free, and a job waits
+            task = next(iter(self._tasks))
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.gather(task, return_exceptions=True)
+            self._tasks.discard(task)
 
     def _ended(self, task: "asyncio.Task[Any]") -> None:
         self._tasks.discard(task)

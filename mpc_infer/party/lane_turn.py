@@ -3,7 +3,7 @@
 from types import TracebackType
 from typing import Self
 
-from mpc_infer.errors import MpcInferError
+from mpc_infer.errors import MpcInferError, SessionAborted
 from mpc_infer.ids import SessionId
 from mpc_infer.party.calls import SessionCall
 from mpc_infer.party.frames import Message
@@ -41,6 +41,15 @@ class LaneTurn:
     def held(self) -> bool:
         """Whether it was not given back yet."""
         return self._held
+
+    def check_same_worker(self) -> None:
+        """Refuse to spend anything on a worker that is not the one that was given the model, and has met the others.
+
+        Raises:
+            SessionAborted: it ended meanwhile.
+        """
+        if not self.lane.ready or self.lane.life != self._life:
+            raise SessionAborted(f"lane {self.lane.number} of this party ended before the session began")
 
     def meet(self) -> None:
         """Have the lanes meet. Nothing of the session is sent; if it does not run, they part."""

@@ -150,8 +150,9 @@ class LaneRunner:
         """
         lane = self.check_lane(call.lane)
         seconds = self._budget(deadline_ms)
-        turn = LaneTurn(lane, call, self._clock.now_ms() + int(1000 * seconds))
+        until_ms = self._clock.now_ms() + int(1000 * seconds)
         await lane.take(seconds)
+        turn = LaneTurn(lane, call, until_ms)  # now: its worker may have been replaced while others had the lane
         try:
             await self._load(lane, call.model_hash, self._left(turn.until_ms))
             self.check_not_aborted(call.session_id)

@@ -185,12 +185,14 @@ class Party:
     async def drain(self, grace_s: float) -> None:
         """Take no more work; wait for what runs, and call off what does not end in time."""
         self.state.move(PartyState.DRAINING)
-        tasks: set[asyncio.Task[Any]] = self._sessions.tasks | self._preparing
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=grace_s)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + grace_s
+        # Again, for what was being judged begins meanwhile.
+        while (tasks := self._sessions.tasks | self._preparing) and loop.time() < end:
+            await asyncio.wait(tasks, timeout=end - loop.time())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._sessions.close()
 
     def _check_serving(self) -> None:

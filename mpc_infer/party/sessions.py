@@ -1,8 +1,7 @@
 """The sessions of a party: every job is judged by itself, what may run is consumed, run, signed and stored together."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -19,7 +18,7 @@ from mpc_infer.party.messages import Outcome, stored_answer
 from mpc_infer.party.runner import LaneRunner
 from mpc_infer.party.signing import SignedAnswer, Signing
 from mpc_infer.party.state import SessionState, State
-from mpc_infer.store import Admission, Answered, LateSync, PartyStore
+from mpc_infer.store import Admission, Answered, PartyStore, Writer
 from mpc_infer.telemetry import Log
 
 _LOG = Log("party.sessions")
@@ -53,13 +52,11 @@ class Sessions:
         self._runner = runner
         self._clock = clock
         self._running: dict[Key, _Running] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        # Commits wait for the disk and must not hold up the event loop. One thread: they take turns anyway.
-        self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
-        self._late = LateSync(lambda: self._on_disk(store.sync))
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._writer = Writer(store)
 
     @property
-    def tasks(self) -> set[asyncio.Task[None]]:
+    def tasks(self) -> set[asyncio.Task[Any]]:
         """The sessions that run, and what is done for others."""
         return set(self._tasks)
 
@@ -143,7 +140,7 @@ class Sessions:
             if isinstance(one, CheckedJob):
                 found.append(one)
                 continue
-            stored = await self._on_disk(self._store.answer, *job.key, digest)
+            stored = await self._writer.do(self._store.answer, *job.key, digest)
             given = stored and Outcome(stored_answer(stored))
             found.append(given or Outcome(problem=one, of_session=of_session))
         return found
@@ -167,42 +164,53 @@ class Sessions:
             turn = early if early is not None and early.held else None
             if turn is not None:
                 turn.taken = True
-            self._own(self._session(call, mine, turn), "session")
+            session = self._own(self._session(call, mine, turn), "session")
+            session.add_done_callback(partial(self._settle, mine))
 
-    def _own(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    def _own(self, work: Coroutine[Any, Any, Answer], name: str) -> "asyncio.Task[Answer]":
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
 
-    def _ended(self, task: "asyncio.Task[None]") -> None:
+    def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if task.cancelled() or (error := task.exception()) is None:
             return
         if not isinstance(error, MpcInferError):
             _LOG.error("unexpected failure in a session", exception=error)
 
-    async def _session(self, call: SessionCall, jobs: dict[int, CheckedJob], turn: LaneTurn | None) -> None:
-        """Whatever happens, everybody who waits for one of the jobs is told."""
-        ended = Outcome(problem=SessionAborted("this party ended in mid-session"), of_session=True)
-        outcomes: dict[int, Outcome] = {}
+    async def _session(
+        self, call: SessionCall, jobs: dict[int, CheckedJob], turn: LaneTurn | None
+    ) -> dict[int, Outcome]:
         try:
-            outcomes = await self._run(call, jobs, turn)
+            return await self._run(call, jobs, turn)
         except MpcInferError as error:
             _LOG.warning("session failed", session=call.session_id, code=error.code, reason=str(error))
-            ended = Outcome(problem=error, of_session=True)
-        finally:
-            for index, job in jobs.items():
-                running = self._running.pop(job.key)
-                running.outcome.set_result(outcomes.get(index, ended))
+            return dict.fromkeys(jobs, Outcome(problem=error, of_session=True))
+
+    def _settle(self, jobs: dict[int, CheckedJob], session: "asyncio.Task[dict[int, Outcome]]") -> None:
+        """Whatever happened, everybody who waits for one of the jobs is told. Not left to the session itself: one that
+        is cancelled before its first step never runs."""
+        ended = Outcome(problem=SessionAborted("this party ended in mid-session"), of_session=True)
+        failed = session.cancelled() or session.exception() is not None
+        outcomes = {} if failed else session.result()
+        for index, job in jobs.items():
+            self._running.pop(job.key).outcome.set_result(outcomes.get(index, ended))
 
     async def _run(self, call: SessionCall, jobs: dict[int, CheckedJob], turn: LaneTurn | None) -> dict[int, Outcome]:
-        """Consume, run, sign, store, in this order: what fails after the first step leaves the jobs spent."""
+        """Consume, run, sign, store, in this order: what fails after the first step leaves the jobs spent.
+
+        A worker that ends before that costs this party nothing. One that ends later, or at another party, does: once
+        this party's lane may have sent a message under a nonce, the nonce must never be used again, and it cannot know
+        what the worker that is gone has sent. The owner asks again with a new job.
+        """
         state: State[SessionState] = State(SessionState.CHECKING)
         if turn is None:
             turn = await self._runner.turn(call, min(job.request.deadline for job in jobs.values()))
         async with turn:
             self._runner.check_not_aborted(call.session_id)  # while it was judged
+            turn.check_same_worker()
             outcomes = await self._admit(call, jobs)
             admitted = {index: job for index, job in jobs.items() if index not in outcomes}
             if not admitted:
@@ -226,7 +234,7 @@ class Sessions:
         admissions = [_admission(job) for job in jobs.values()]
         material = MaterialId(call.material_id) if call.material_id else None
         now_ms = self._clock.now_ms()
-        verdicts = await self._on_disk(self._store.admit, call.session_id, admissions, material, now_ms)
+        verdicts = await self._writer.do(self._store.admit, call.session_id, admissions, material, now_ms)
         return {index: _known(verdict) for index, verdict in zip(jobs, verdicts, strict=True) if verdict is not None}
 
     async def _answers(
@@ -237,28 +245,17 @@ class Sessions:
         made = await in_pieces(lambda item: self._signing.answer(call, *item, report), list(ran.values()))
         signed = dict(zip(ran, made, strict=True))
         answered = [_answered(jobs[index], one) for index, one in signed.items() if isinstance(one, SignedAnswer)]
-        await self._keep(answered)
+        now_ms = self._clock.now_ms()
+        await self._writer.unsynced(self._store.put_answers, answered, now_ms, small=len(answered) == 1)
         outcomes = {}
         for index in jobs:
             one = signed.get(index, report.jobs[index])
             outcomes[index] = Outcome(one.answer) if isinstance(one, SignedAnswer) else Outcome(problem=_problem(one))
         return outcomes
 
-    async def _keep(self, answered: Sequence[Answered]) -> None:
-        """Store answers. That waits for no disk: where nothing else is written, one costs less than to ask a thread."""
-        now_ms = self._clock.now_ms()
-        if len(answered) == 1 and not self._store.busy:
-            self._store.put_answers(answered, now_ms)
-        else:
-            await self._on_disk(self._store.put_answers, answered, now_ms)
-        self._late.soon()
-
     async def close(self) -> None:
         """Wait until everything that was stored is on the disk. No session runs any more."""
-        await self._late.close()
-
-    async def _on_disk(self, call: Callable[..., Answer], *arguments: Any) -> Answer:
-        return await asyncio.get_running_loop().run_in_executor(self._disk, call, *arguments)
+        await self._writer.flush()
 
 
 def _admission(job: CheckedJob) -> Admission:

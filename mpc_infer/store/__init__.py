@@ -17,6 +17,7 @@ from mpc_infer.store.records import (
     ReceiptRecord,
     StoredModel,
 )
+from mpc_infer.store.writer import Writer
 
 __all__ = [
     "Admission",
@@ -36,5 +37,6 @@ __all__ = [
     "PartyStore",
     "ReceiptRecord",
     "StoredModel",
+    "Writer",
     "look",
 ]

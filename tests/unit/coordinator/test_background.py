@@ -1,5 +1,6 @@
 """What runs in the background: it does not fail in silence, forgets what is old, and keeps what is not."""
 
+import asyncio
 import logging
 from pathlib import Path
 from typing import Any
@@ -96,3 +97,41 @@ async def test_models_are_listed_by_name_by_hash_and_in_pages(net: Network) -> N
     assert [each.model_hash for each in (await net.service.models(wanted(model_hash=one))).models] == [one]
     assert not (await net.service.models(wanted(model_hash=bytes(32)))).models
     assert not (await net.service.models(wanted(model_hash=one, name="nobody"))).models
+
+
+async def test_what_the_end_of_a_task_starts_ends_with_it() -> None:
+    owned, ended = Owned(), []
+
+    async def another() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("another")
+
+    async def first() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            owned.start(another(), "another")
+            await asyncio.sleep(0)
+
+    owned.start(first(), "first")
+    await asyncio.sleep(0)
+    await owned.close()
+    assert ended == ["another"]
+
+
+async def test_a_session_that_is_cancelled_before_its_first_step_keeps_no_job_waiting(net: Network) -> None:
+    owned = net.service._jobs._owned
+    start = owned.start
+
+    def cancelled(work: Any, name: str) -> Any:
+        task = start(work, name)
+        if name.startswith("session"):
+            task.cancel()
+        return task
+
+    owned.start = cancelled
+    async with asyncio.timeout(5):
+        with pytest.raises(asyncio.CancelledError):
+            await net.client().infer("shift", {"x": ROWS})

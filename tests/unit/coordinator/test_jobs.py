@@ -63,7 +63,7 @@ async def test_who_leaves_a_job_that_another_call_waits_for_leaves_it_on_the_dis
     net.parties[0].hooks["RunSession"] = hang
     message, synced = await _message(net), []
     ledger = net.service._jobs._floor.ledger
-    monkeypatch.setattr(ledger._late, "soon", lambda: None)
+    monkeypatch.setattr(ledger._writer._late, "soon", lambda: None)
     monkeypatch.setattr(ledger.store, "sync", lambda: synced.append(ledger.store.has_job(message.job_request[:32])))
     waiting = asyncio.create_task(net.service.submit(message, net.owner.address))
     await until(lambda: net.parties[0].calls.count("RunSession"))

@@ -1,5 +1,6 @@
 """Everything that a party refuses before it computes, and that nothing is spent by a refusal."""
 
+import asyncio
 import dataclasses
 import os
 
@@ -253,3 +254,40 @@ async def test_terms_are_the_request_and_the_block(party, world):
     calls = [world.job()[0], world.job()[0]]
     calls.append(dataclasses.replace(calls[0], registry_block=100))
     assert len({(await check_job(party.party, call)).terms for call in calls}) == 3
+
+
+async def test_a_session_that_is_cancelled_before_its_first_step_is_told_to_who_waits(party, world, monkeypatch):
+    sessions = party.party._sessions
+    own = sessions._own
+
+    def cancelled(work, name):
+        task = own(work, name)
+        if name == "session":
+            task.cancel()
+        return task
+
+    async def nothing(*_):
+        return None
+
+    monkeypatch.setattr(sessions, "_own", cancelled)
+    monkeypatch.setattr(party.runner, "claim", nothing)
+    async with asyncio.timeout(5):
+        with pytest.raises(errors.SessionAborted, match="ended in mid-session"):
+            await run_job(party.party, world.job()[0])
+    assert not sessions._running
+
+
+async def test_a_party_that_stops_waits_for_what_was_just_being_judged(party):
+    """A session that begins when another ends."""
+    sessions, done = party.party._sessions, []
+
+    async def second():
+        await asyncio.sleep(0)
+        done.append(True)
+
+    async def first():
+        sessions._own(second(), "session")
+
+    sessions._own(first(), "session")
+    await party.party.drain(5)
+    assert done

@@ -188,3 +188,23 @@ async def test_a_caller_who_hangs_up_while_a_lane_looks_for_material_does_not_en
     assert len(await network.run(calls)) == 2
     assert looked.is_set()
     assert lane.life == life
+
+
+async def test_a_worker_that_is_replaced_while_a_session_is_judged_costs_nothing(network, monkeypatch):
+    material_id, one = os.urandom(16), network.wired[0]
+    await network.prepare(material_id)
+    await until(lambda: material_id in one.lanes[0].ready_material)
+    call, judged = job(network, material_id)[0], one.party._sessions._judged
+
+    async def slowly(*arguments):
+        found = await judged(*arguments)
+        await kill_lanes(network)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(one.party._sessions, "_judged", slowly)
+        with pytest.raises(errors.SessionAborted, match="ended before the session began"):
+            await run_job(one.party, call)
+    assert not network.is_admitted(0, call)
+    assert material_id in ids_of(one.party)
+    await assert_usable(network, material_id)
