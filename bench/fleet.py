@@ -29,13 +29,14 @@ from bench.child import Child
 from bench.dealer import DealerProcess
 from bench.wire import PartyResult, result_of
 from mpc_infer.devnet.ports import free_ports
+from mpc_infer.engine.api import DEFAULT
 from mpc_infer.errors import MpcInferError, Unavailable
 from mpc_infer.graph import Graph
 from mpc_infer.identity import CertificateAuthority, Signer, TlsCredentials
 from mpc_infer.ids import Address
 from mpc_infer.party.frames import Message, Scalar, raise_error
 from mpc_infer.party.lane_setup import LaneSetup
-from mpc_infer.sharing import FRAC_BITS, combine, decode, encode, encode_tensors, split
+from mpc_infer.sharing import FRAC_BITS, FixedPoint, combine, decode, encode, encode_tensors, split
 
 HOST = "127.0.0.1"
 START_SECONDS = 120.0
@@ -116,7 +117,7 @@ class Fleet:
         self._step_s, self._max_frame_bytes = step_timeout_s, max_frame_bytes
         self._children: dict[int, Child] = {}
         self._numbers = [0] * parties
-        self._bits: dict[bytes, int] = {}
+        self._fixed: dict[bytes, FixedPoint] = {}
         self._dealer: DealerProcess | None = None
         self._ending = ExitStack()
 
@@ -147,17 +148,17 @@ class Fleet:
             raise Unavailable("the fleet is used outside its context")
         return self._dealer.pid
 
-    def load(self, graph: Graph, weights: Mapping[str, Any], frac_bits: int = FRAC_BITS) -> None:
+    def load(self, graph: Graph, weights: Mapping[str, Any], fixed: FixedPoint = DEFAULT) -> None:
         """Split a model's secret weights (floats), and give every party its share and the public ones."""
-        shares = self._split({name: weights[name] for name in weights if name not in graph.public_weights}, frac_bits)
-        public = {name: encode(weights[name], frac_bits=frac_bits) for name in graph.public_weights}
-        self.load_shares(graph, [{**share, **public} for share in shares], frac_bits)
+        secret, bits = {name: weights[name] for name in weights if name not in graph.public_weights}, fixed.frac_bits
+        public = {name: encode(weights[name], frac_bits=bits) for name in graph.public_weights}
+        self.load_shares(graph, [{**share, **public} for share in self._split(secret, bits)], fixed)
 
-    def load_shares(self, graph: Graph, shares: Sequence[Mapping[str, Any]], frac_bits: int = FRAC_BITS) -> None:
+    def load_shares(self, graph: Graph, shares: Sequence[Mapping[str, Any]], fixed: FixedPoint = DEFAULT) -> None:
         """Give every party its share (uint64 arrays by name) of a model."""
-        blobs = {"graph": graph.to_bytes(), "session": secrets.token_bytes(16)}
-        fields: dict[str, Scalar] = {"seconds": SESSION_SECONDS, "frac_bits": frac_bits}
-        self._bits[graph.digest] = frac_bits
+        blobs = {"graph": graph.to_bytes(), "session": secrets.token_bytes(16), "value_bits": bytes(fixed.value_bits)}
+        fields: dict[str, Scalar] = {"seconds": SESSION_SECONDS, "frac_bits": fixed.frac_bits}
+        self._fixed[graph.digest] = fixed
         encoded = [encode_tensors(share) for share in shares]
         self.call([Message("load", fields=fields, blobs={**blobs, "weights": weights}) for weights in encoded])
 
@@ -302,7 +303,7 @@ class Fleet:
         return replace(setup, fields={**setup.fields, "max_frame_bytes": self._max_frame_bytes})
 
     def _bits_of(self, graph: Graph) -> int:
-        return self._bits.get(graph.digest, FRAC_BITS)
+        return self._fixed.get(graph.digest, DEFAULT).frac_bits
 
     def _split(self, values: Mapping[str, Any], frac_bits: int) -> list[dict[str, Any]]:
         shares = {name: split(encode(value, frac_bits=frac_bits), self.size) for name, value in values.items()}

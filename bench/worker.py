@@ -30,7 +30,7 @@ from mpc_infer.party.lane.dealer_door import DealerDoor
 from mpc_infer.party.lane_setup import LaneSetup
 from mpc_infer.preprocessing import Material
 from mpc_infer.rpc.settings import split_host_port
-from mpc_infer.sharing import FRAC_BITS, decode_tensors
+from mpc_infer.sharing import FixedPoint, decode_tensors
 
 MAX_SHARE_BYTES = 1 << 30
 
@@ -57,7 +57,7 @@ class PartyWorker:
         self.engine = get_engine(engine)
         self.materials: dict[bytes, Material] = {}
         self.models: dict[bytes, tuple[Graph, Model]] = {}
-        self.frac_bits: dict[bytes, int] = {}
+        self.fixed: dict[bytes, FixedPoint] = {}
         self._files: dict[str, ModuleType] = {}
         self._handlers: Mapping[str, Callable[[Message], Message]] = MappingProxyType(
             {"load": self._load, "prepare": self._prepare, "run": self._run, "drop": self._drop, "do": self._do}
@@ -77,15 +77,18 @@ class PartyWorker:
         graph = Graph.from_bytes(request.blob("graph"))
         weights = decode_tensors(request.blob("weights"), max_bytes=MAX_SHARE_BYTES)
         session_id, model_hash = SessionId(request.blob("session")), ModelHash(graph.digest)
-        deadline, frac_bits = _deadline(request), int(request.fields.get("frac_bits", FRAC_BITS))
-        model = load_model(self.link, self.engine, graph, weights, model_hash, session_id, deadline, frac_bits)
-        self.models[graph.digest], self.frac_bits[graph.digest] = (graph, model), frac_bits
+        deadline, fixed = (
+            _deadline(request),
+            FixedPoint(request.integer("frac_bits"), tuple(request.blob("value_bits"))),
+        )
+        model = load_model(self.link, self.engine, graph, weights, model_hash, session_id, deadline, fixed)
+        self.models[graph.digest], self.fixed[graph.digest] = (graph, model), fixed
         return Message("loaded")
 
     def _prepare(self, request: Message) -> Message:
         graph, model = self.models[request.blob("graph")]
         material_id, deadline = MaterialId(request.blob("material")), _deadline(request)
-        plan = self.engine.plan(graph, request.integer("rows"), self.link.size, self.frac_bits[graph.digest])
+        plan = self.engine.plan(graph, request.integer("rows"), self.link.size, self.fixed[graph.digest])
         began = time.monotonic()
         seal, fetch = self.door.sealing(plan, material_id, deadline), self.door.fetching(deadline, 1)
         material = prepare_material(self.link, plan, material_id, deadline, seal=seal, fetch=fetch, model=model)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mpc_infer.engine.costs import Cost, NodeCost
     from mpc_infer.errors import ModelRefused
     from mpc_infer.graph import Graph
+    from mpc_infer.sharing.fixed import FixedPoint
 
 MAX_NUMBERS = 16
 
@@ -47,14 +48,15 @@ class Numbers(click.ParamType[tuple[int, ...]]):
 def cost(file: Path, said: Said, rows: tuple[int, ...], parties: tuple[int, ...], engine: str, as_json: bool) -> None:
     """Say what an inference costs: rounds, bytes, material, in all and by node.
 
-    FILE is an ONNX model: the cost is with the fractional bits, and the ceilings, with which it would be published; of
-    one that publishing would refuse, with 16. Or a graph as parties store it (.json), without weights to choose by:
-    with 16.
+    FILE is an ONNX model: the cost is with the fractional bits, the sizes of values, and the ceilings, with which it
+    would be published; of one that publishing would refuse, with 16 bits and values of any size. So it is for a graph
+    as parties store it (.json), which has no weights to choose by.
     """
     from mpc_infer.engine.costs import model_cost
 
-    graph, bits, refusal = _chosen(file, said)
-    costs = [model_cost(engine, graph, batch, count, bits) for count in parties for batch in rows]
+    graph, fixed, refusal = _chosen(file, said)
+    bits = fixed.frac_bits
+    costs = [model_cost(engine, graph, batch, count, fixed) for count in parties for batch in rows]
     if as_json:
         told = {"graph": graph.digest.hex(), "frac_bits": bits, "refusal": refusal and problem(refusal)}
         print_json({"file": str(file), **told, "plans": [describe(each) for each in costs]})
@@ -67,8 +69,8 @@ def cost(file: Path, said: Said, rows: tuple[int, ...], parties: tuple[int, ...]
         click.echo(f"  what to do: {refusal.remedy}")
 
 
-def _chosen(file: Path, said: Said) -> "tuple[Graph, int, ModelRefused | None]":
-    """What would be published: its graph and fractional bits; of what would be refused the reason, and 16.
+def _chosen(file: Path, said: Said) -> "tuple[Graph, FixedPoint, ModelRefused | None]":
+    """What would be published: its graph, how its numbers are held, and why it would be refused, if it would.
 
     Raises:
         ModelRefused: the file cannot be read.
@@ -77,19 +79,19 @@ def _chosen(file: Path, said: Said) -> "tuple[Graph, int, ModelRefused | None]":
     from mpc_infer.errors import InvalidInput, ModelRefused
     from mpc_infer.graph.numerics import choose
     from mpc_infer.graph.onnx_import import import_onnx
-    from mpc_infer.sharing.fixed import FRAC_BITS
+    from mpc_infer.sharing.fixed import FixedPoint
 
     if file.suffix == ".json":
         if said.anything:
             raise InvalidInput(f"{file} has no weights, by which numbers are chosen", remedy="give the ONNX file")
-        return read_graph(file), FRAC_BITS, None
+        return read_graph(file), FixedPoint(), None
     model = import_onnx(file)
     declared = said.declared([spec.name for spec in model.graph.inputs])
     try:
         model = said.with_ceilings(model)
-        return model.graph, choose(model.graph, model.weights, declared).frac_bits, None
+        return model.graph, choose(model.graph, model.weights, declared).fixed, None
     except ModelRefused as error:
-        return model.graph, FRAC_BITS, error
+        return model.graph, FixedPoint(), error
 
 
 def read_graph(file: Path) -> "Graph":

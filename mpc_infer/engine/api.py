@@ -12,9 +12,10 @@ from mpc_infer.engine.pairs import PairSeeds
 from mpc_infer.errors import ConfigError
 from mpc_infer.graph import Graph
 from mpc_infer.preprocessing import Material, Plan
-from mpc_infer.sharing.fixed import FRAC_BITS
+from mpc_infer.sharing.fixed import FixedPoint
 
 Shares = Mapping[str, NDArray[np.uint64]]
+DEFAULT = FixedPoint()
 
 
 @dataclass(frozen=True)
@@ -72,32 +73,35 @@ class Engine(Protocol):
 
     name: str
 
-    def plan(self, graph: Graph, batch: int, parties: int, frac_bits: int = FRAC_BITS) -> Plan:
+    def plan(self, graph: Graph, batch: int, parties: int, fixed: FixedPoint = DEFAULT) -> Plan:
         """The correlated randomness that an evaluation takes, and its declared rounds and bytes. Cached.
+
+        Args:
+            fixed: of the model: all parties and the dealer compile the same.
 
         Raises:
             WrongShape: no such batch, or one that takes too much memory.
             UnsupportedOperator: the graph has an operator without a protocol here.
         """
 
-    def load(self, graph: Graph, weights: Shares, link: Link, frac_bits: int = FRAC_BITS) -> Model:
+    def load(self, graph: Graph, weights: Shares, link: Link, fixed: FixedPoint = DEFAULT) -> Model:
         """Make a model ready, inside a session of the link. Once per model and lane.
 
         Args:
-            frac_bits: fractional bits of the weights.
+            fixed: of the model.
 
         Raises:
             SessionAborted: as the link, and PlanMismatch when the parties load different models.
         """
 
-    def restore(self, graph: Graph, weights: Shares, parties: int, data: bytes, frac_bits: int = FRAC_BITS) -> Model:
+    def restore(self, graph: Graph, weights: Shares, parties: int, data: bytes, fixed: FixedPoint = DEFAULT) -> Model:
         """The model that `load` made in another process, without the other parties.
 
         Args:
             weights: this party's shares.
             parties: how many there are.
             data: what `kept` gave of the model.
-            frac_bits: fractional bits of the weights.
+            fixed: of the model.
 
         Raises:
             ModelShareMismatch, InvalidRequest: the bytes are of another model, or damaged.

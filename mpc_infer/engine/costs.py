@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mpc_infer.engine.api import get_engine
+from mpc_infer.engine.api import DEFAULT, get_engine
 from mpc_infer.graph import Graph
 from mpc_infer.graph.ir import TensorSpec, infer_specs
 from mpc_infer.preprocessing import Plan
 from mpc_infer.preprocessing.requests import words
-from mpc_infer.sharing.fixed import FRAC_BITS
+from mpc_infer.sharing.fixed import FixedPoint
 from mpc_infer.sharing.stream import SEED_BYTES
 
 
@@ -52,7 +52,7 @@ class Cost:
         return SEED_BYTES + self.plan.correction_bytes, SEED_BYTES
 
 
-def model_cost(engine: str, graph: Graph, batch: int, parties: int, frac_bits: int = FRAC_BITS) -> Cost:
+def model_cost(engine: str, graph: Graph, batch: int, parties: int, fixed: FixedPoint = DEFAULT) -> Cost:
     """Compile a graph and say what it costs. Imports torch.
 
     Raises:
@@ -61,22 +61,22 @@ def model_cost(engine: str, graph: Graph, batch: int, parties: int, frac_bits: i
         WrongShape: no such batch.
         InvalidRequest: the plan would ask for more than dealers accept.
     """
-    plan = get_engine(engine).plan(graph, batch, parties, frac_bits)
+    plan = get_engine(engine).plan(graph, batch, parties, fixed)
     if engine == "masked":
         from mpc_infer.engine.masked.cost import node_costs
 
-        return Cost(plan, node_costs(graph, batch, parties, frac_bits))
-    return Cost(plan, _by_prefix(engine, graph, batch, parties, frac_bits))
+        return Cost(plan, node_costs(graph, batch, parties, fixed))
+    return Cost(plan, _by_prefix(engine, graph, batch, parties, fixed))
 
 
-def _by_prefix(engine: str, graph: Graph, batch: int, parties: int, frac_bits: int) -> tuple[NodeCost, ...]:
+def _by_prefix(engine: str, graph: Graph, batch: int, parties: int, fixed: FixedPoint) -> tuple[NodeCost, ...]:
     """Plans of the first node, the first two, ...: what each has more than the one before is the last node's cost."""
     shapes = infer_specs(graph)
     totals, costs = (0, 0, 0, 0), []
     for count, node in enumerate(graph.nodes, start=1):
         output = TensorSpec(node.outputs[0], shapes[node.outputs[0]])
         prefix = replace(graph, nodes=graph.nodes[:count], outputs=(output,))
-        found = _totals(get_engine(engine).plan(prefix, batch, parties, frac_bits))
+        found = _totals(get_engine(engine).plan(prefix, batch, parties, fixed))
         more = [after - before for after, before in zip(found, totals, strict=True)]
         costs.append(NodeCost(node.name, node.op, output.with_batch(batch), *more))
         totals = found

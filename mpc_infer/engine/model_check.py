@@ -16,7 +16,6 @@ from mpc_infer.graph.numerics import LOWEST_BITS, Numerics, choose
 from mpc_infer.graph.onnx_import import ImportedModel, import_onnx
 from mpc_infer.graph.ranges import check_ranges
 from mpc_infer.graph.survey import Judged, survey_onnx
-from mpc_infer.sharing.fixed import FRAC_BITS
 
 Reals = NDArray[np.float64]
 
@@ -92,8 +91,8 @@ def _report(model: ImportedModel, wanted: Wanted, path: Path) -> Report:
         numerics = choose(model.graph, model.weights, wanted.declared)
     except ModelRefused as error:
         return Report(refusal or error, model=model, cost=cost, partial=_partial(model, wanted.declared))
-    if cost is not None and numerics.frac_bits != FRAC_BITS:
-        cost = model_cost(wanted.engine, model.graph, wanted.batch, wanted.parties, numerics.frac_bits)
+    if cost is not None:
+        cost = model_cost(wanted.engine, model.graph, wanted.batch, wanted.parties, numerics.fixed)
     accuracy = None
     if wanted.rows is not None:
         chosen = numerics.inputs, numerics.frac_bits

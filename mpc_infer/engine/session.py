@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mpc_infer.clock import Clock, SystemClock
 from mpc_infer.encoding import DIGEST_BYTES, digest, same_digest
-from mpc_infer.engine.api import Engine, Model, Outcome, Shares, digest_of, seed_of
+from mpc_infer.engine.api import DEFAULT, Engine, Model, Outcome, Shares, digest_of, seed_of
 from mpc_infer.engine.jobs import (
     JobResult,
     SessionJob,
@@ -27,7 +27,7 @@ from mpc_infer.errors import MpcInferError, SessionAborted, TranscriptMismatch
 from mpc_infer.graph import Graph
 from mpc_infer.ids import Address, MaterialId, ModelHash, SessionId
 from mpc_infer.preprocessing import Batch, Material, Plan, batch_seed, read_batches
-from mpc_infer.sharing import FRAC_BITS, fresh_seed, seed_commitment
+from mpc_infer.sharing import FixedPoint, fresh_seed, seed_commitment
 
 MAX_SEALED_SEED_BYTES = 16 * 1024
 MAX_CLOCK_SKEW_MS = 60_000
@@ -95,7 +95,7 @@ def load_model(
     model_hash: ModelHash,
     session_id: SessionId,
     deadline: float,
-    frac_bits: int = FRAC_BITS,
+    fixed: FixedPoint = DEFAULT,
 ) -> Model:
     """Make a model ready on a lane, together. What the engine returns is for `prepare_batches` and `run_session`.
 
@@ -105,14 +105,14 @@ def load_model(
         model_hash: 32 bytes.
         session_id: 16 bytes, never used twice.
         deadline: `time.monotonic()` seconds.
-        frac_bits: fractional bits of the weights.
+        fixed: of the model.
 
     Raises:
         SessionAborted: and all other parties' calls fail too.
     """
     with Meeting(link, session_id, deadline):
         agree(link, digest("model-hello", session_id, model_hash, graph.digest, engine.name.encode()))
-        return engine.load(graph, weights, link, frac_bits)
+        return engine.load(graph, weights, link, fixed)
 
 
 def prepare_material(

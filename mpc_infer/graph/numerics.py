@@ -11,14 +11,15 @@ import numpy as np
 from mpc_infer.errors import ModelRefused
 from mpc_infer.graph.error_bounds import error_bounds, largest
 from mpc_infer.graph.input_ranges import Calibration, Declared, Ranges, UnitRange, in_units, resolved
-from mpc_infer.graph.interval import Interval, Reals, Spectra
+from mpc_infer.graph.interval import VALUE_BITS, Interval, Reals, Spectra
 from mpc_infer.graph.ir import Graph
 from mpc_infer.graph.ranges import check_ranges, widest_input_limit
-from mpc_infer.sharing.fixed import FRAC_BITS, LIMIT
+from mpc_infer.sharing.fixed import FRAC_BITS, LIMIT, FixedPoint
 
 ANALYSIS = 1
 """Version of the rules: of intervals, of errors, and of the choice of fractional bits."""
 LOWEST_BITS = 8
+SPARE_UNITS = 8
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Numerics:
         ranges: the interval of every tensor, in units of 2^-f.
         errors: for every tensor the largest distance between what an engine computes and what the graph means.
         outputs: for every output the bound of its error in whole units; None where it says nothing.
+        value_bits: see `value_bits_of`.
         calibration: where the inputs' ranges are from, if they are from rows.
     """
 
@@ -39,7 +41,13 @@ class Numerics:
     ranges: Mapping[str, Interval] = field(repr=False)
     errors: Mapping[str, Interval] = field(repr=False)
     outputs: tuple[int | None, ...]
+    value_bits: tuple[int, ...]
     calibration: Calibration | None = None
+
+    @property
+    def fixed(self) -> FixedPoint:
+        """What engines are told."""
+        return FixedPoint(self.frac_bits, self.value_bits)
 
 
 def choose(graph: Graph, weights: Mapping[str, Reals], declared: Declared | None = None) -> Numerics:
@@ -81,7 +89,22 @@ def _with(
     ranges = check_ranges(graph, weights, inputs, frac_bits, spectra)
     errors = error_bounds(graph, weights, ranges, frac_bits)
     bounds = tuple(largest(errors[spec.name], ranges[spec.name]) for spec in graph.outputs)
-    return Numerics(frac_bits, inputs, ranges, errors, bounds, calibration)
+    return Numerics(frac_bits, inputs, ranges, errors, bounds, value_bits_of(graph, ranges), calibration)
+
+
+def value_bits_of(graph: Graph, ranges: Mapping[str, Interval]) -> tuple[int, ...]:
+    """For every input and then for what every node makes: its values are below 2^bits units, and by some units so.
+
+    Args:
+        ranges: the interval of every tensor, in units.
+    """
+    names = [spec.name for spec in graph.inputs] + [node.outputs[0] for node in graph.nodes]
+    return tuple(_bits(ranges[name]) for name in names)
+
+
+def _bits(interval: Interval) -> int:
+    # Some units more, for roundings that engines do on the way.
+    return min(VALUE_BITS, int(np.max(interval.magnitude, initial=0.0) + SPARE_UNITS).bit_length())
 
 
 def reach(interval: Interval, frac_bits: int) -> float:

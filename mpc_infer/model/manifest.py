@@ -13,8 +13,9 @@ from mpc_infer.graph.ir import Graph, TensorSpec
 from mpc_infer.graph.wire import check_fields, parse_canonical, read_specs
 from mpc_infer.ids import Address, ModelHash, PartySetId
 from mpc_infer.model import stated
+from mpc_infer.sharing.fixed import FixedPoint
 
-SCHEMA = "mpc-infer/manifest/v2"
+SCHEMA = "mpc-infer/manifest/v3"
 MAX_MANIFEST_BYTES = 2**20
 MAX_PARTIES = 16
 MAX_VERSION = 2**53 - 1
@@ -40,6 +41,8 @@ class Manifest:
         calibration: where the ranges are from, if they are from rows. That other rows are inside is not proven.
         analysis: version of the rules by which the owner judged ranges and errors; 0: rules of its own.
         error_bounds: for every output how many units it may be off, for any row inside; None: nothing is said.
+        value_bits: for every input of the graph and then for what each node makes: values are below 2^bits units in
+            size. Engines make comparisons as wide, and openings as long, as these want. Empty: nothing is said.
         inputs, outputs: names and shapes; None on axis 0 is the number of rows.
     """
 
@@ -54,6 +57,7 @@ class Manifest:
     calibration: Calibration | None
     analysis: int
     error_bounds: tuple[int | None, ...]
+    value_bits: tuple[int, ...]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
@@ -73,6 +77,7 @@ class Manifest:
                 "calibration": stated.calibration_json(self.calibration),
                 "analysis": self.analysis,
                 "error_bounds": list(self.error_bounds),
+                "value_bits": list(self.value_bits),
                 "inputs": [{"name": spec.name, "shape": list(spec.shape)} for spec in self.inputs],
                 "outputs": [{"name": spec.name, "shape": list(spec.shape)} for spec in self.outputs],
             }
@@ -110,6 +115,11 @@ class Manifest:
         return len(self.share_commitments)
 
     @property
+    def fixed(self) -> FixedPoint:
+        """How engines hold the model's numbers."""
+        return FixedPoint(self.frac_bits, self.value_bits)
+
+    @property
     def input_limit(self) -> int:
         """The smallest whole number so that every input lies strictly between it and its negative."""
         return (max(given.largest for given in self.input_ranges) >> self.frac_bits) + 1
@@ -128,6 +138,7 @@ class Manifest:
         stated.check_ranges(self.input_ranges, self.inputs, self.frac_bits)
         stated.check_bounds(self.error_bounds, len(self.outputs))
         stated.check_origin(self.calibration, self.analysis)
+        stated.check_value_bits(self.value_bits)
 
     def check_graph(self, graph: Graph) -> None:
         """Check that a graph is the one that this manifest names.
@@ -139,6 +150,8 @@ class Manifest:
             raise CorruptModel(f"the graph is not the one that the manifest of {self.name!r} names")
         if graph.inputs != self.inputs or graph.outputs != self.outputs:
             raise CorruptModel(f"the manifest of {self.name!r} lists other inputs or outputs than its graph")
+        if self.value_bits and len(self.value_bits) != len(graph.inputs) + len(graph.nodes):
+            raise CorruptModel(f"the manifest of {self.name!r} does not say how large the values of each node are")
 
 
 def _check_names(manifest: Manifest) -> None:
@@ -180,6 +193,7 @@ def _read(fields: dict[str, Any]) -> dict[str, Any]:
         "input_ranges": stated.read_ranges(fields["input_ranges"]),
         "calibration": stated.read_calibration(fields["calibration"]),
         "error_bounds": stated.read_bounds(fields["error_bounds"]),
+        "value_bits": stated.read_value_bits(fields["value_bits"]),
         "graph_digest": _digest(fields["graph_digest"]),
         "share_commitments": tuple(_digest(text) for text in commitments),
         "inputs": read_specs(fields["inputs"], "an input"),

@@ -92,6 +92,7 @@ def package_model(
         calibration=numerics.calibration,
         analysis=ANALYSIS,
         error_bounds=numerics.outputs,
+        value_bits=numerics.value_bits,
         inputs=graph.inputs,
         outputs=graph.outputs,
     )

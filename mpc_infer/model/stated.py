@@ -1,11 +1,13 @@
-"""What a manifest states of its numbers, as JSON: ranges of inputs, where they are from, bounds of errors."""
+"""What a manifest states of its numbers, as JSON: ranges of inputs, where they are from, bounds of errors,
+and how large values are."""
 
 import math
 from collections.abc import Sequence
 
 from mpc_infer.errors import CorruptModel
 from mpc_infer.graph.input_ranges import MAX_MARGIN_PERCENT, MAX_RANGED, Calibration, UnitRange
-from mpc_infer.graph.ir import MAX_TENSORS, TensorSpec
+from mpc_infer.graph.interval import VALUE_BITS
+from mpc_infer.graph.ir import MAX_NODES, MAX_TENSORS, TensorSpec
 from mpc_infer.graph.wire import check_fields
 from mpc_infer.sharing.fixed import LIMIT
 
@@ -52,6 +54,15 @@ def read_bounds(value: object) -> tuple[int | None, ...]:
     return tuple(None if item is None else _integer(item) for item in _list(value, MAX_TENSORS, "error bounds"))
 
 
+def read_value_bits(value: object) -> tuple[int, ...]:
+    """Sizes of the values of all inputs and nodes.
+
+    Raises:
+        CorruptModel: it is no list of whole numbers.
+    """
+    return tuple(_integer(item) for item in _list(value, MAX_TENSORS + MAX_NODES, "sizes of values"))
+
+
 def check_ranges(ranges: Sequence[UnitRange], inputs: Sequence[TensorSpec], frac_bits: int) -> None:
     """Check that every input has a range, for all elements alike or for each.
 
@@ -78,6 +89,16 @@ def check_bounds(bounds: Sequence[int | None], outputs: int) -> None:
     """
     if len(bounds) != outputs or any(bound is not None and not 0 <= bound <= MAX_NUMBER for bound in bounds):
         raise CorruptModel("the manifest's error bounds are not one for each output, null or not negative")
+
+
+def check_value_bits(value_bits: Sequence[int]) -> None:
+    """Check that every size is one that a value may have.
+
+    Raises:
+        CorruptModel: one is not.
+    """
+    if any(not 1 <= bits <= VALUE_BITS for bits in value_bits):
+        raise CorruptModel(f"a size of values in the manifest is not 1 to {VALUE_BITS} bits")
 
 
 def check_origin(calibration: Calibration | None, analysis: int) -> None:

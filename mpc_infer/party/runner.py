@@ -315,6 +315,7 @@ class LaneRunner:
         blobs = {"model": model_hash, "graph": model.graph_bytes, "weights": model.weights, "opening": opening}
         blobs["ready"] = join_ready(self._stock.on_lane(lane.number, model_hash))
         fields = {"frac_bits": model.manifest.frac_bits}
+        blobs["value_bits"] = bytes(model.manifest.value_bits)
         await lane.load(model_hash, Message("load", fields=fields, blobs=blobs), seconds)
         if not lane.has_model(model_hash, digest):
             raise ModelShareMismatch("what was kept of the opened model is not what was opened")

@@ -7,15 +7,16 @@ from mpc_infer.errors import InvalidRequest
 from mpc_infer.preprocessing.masked_functions import FUNCTIONS
 from mpc_infer.preprocessing.masked_requests import (
     BY_CONSTANT,
-    FAT,
-    LEAN,
+    LAYOUTS,
     OPERATIONS,
     UNDEALT,
     WORD_BITS,
     Kind,
+    Layout,
     MaskedRequest,
     Shape,
     is_folded,
+    layout_of,
 )
 from mpc_infer.preprocessing.requests import words
 
@@ -106,10 +107,14 @@ def _check_kinds(request: MaskedRequest, kinds: list[Kind]) -> None:
 
 
 def _pattern_kinds(request: MaskedRequest) -> list[Kind]:
-    first = {FAT: Kind.PATTERN, LEAN: Kind.FLIP}.get(request.params[1])
-    if first is None:
-        raise _Wrong("its layout is unknown")
+    first = Kind.FLIP if _known_layout(request.params[1]).lean else Kind.PATTERN
     return [first, Kind.MASKED] if request.op == "select" else [first]
+
+
+def _known_layout(number: int) -> Layout:
+    if number not in range(len(LAYOUTS)):
+        raise _Wrong("its layout is unknown")
+    return LAYOUTS[number]
 
 
 def _check_view(request: MaskedRequest, kinds: list[Kind]) -> None:
@@ -123,9 +128,11 @@ def _check_view(request: MaskedRequest, kinds: list[Kind]) -> None:
 
 def _check_layout(requests: Sequence[MaskedRequest], number: int, request: MaskedRequest) -> None:
     # A pattern says how it was made; whoever reads it must agree.
-    if request.op == "flip" and requests[request.inputs[0]].params[1] != LEAN:
-        raise InvalidRequest(f"masked request {number} flips a pattern of another layout")
-    if request.op in ("select", "bit") and request.params[1] == FAT and requests[request.inputs[0]].params[1] != FAT:
+    if request.op not in ("flip", "select", "bit"):
+        return
+    read = requests[request.inputs[0]]
+    own, made = (each.params[0] if each.op == "flip" else each.params[1] for each in (request, read))
+    if own != made:
         raise InvalidRequest(f"masked request {number} reads a pattern of another layout")
 
 
@@ -245,24 +252,38 @@ def _check_windows(size: int, count: int, kernel: int, stride: int, dilation: in
 
 
 def _truncate(request: MaskedRequest, shapes: list[Shape]) -> Shape:
-    if not 0 < request.params[0] <= MAX_TRUNCATION:
+    bits, modulus, lane = request.params
+    if not 0 < bits <= MAX_TRUNCATION:
         raise _Wrong(f"it drops 1 to {MAX_TRUNCATION} bits")
+    _check_rounding(bits, modulus, lane)
     return shapes[0]
 
 
+def _check_rounding(bits: int, modulus: int, lane: int) -> None:
+    if not bits + 2 <= modulus <= WORD_BITS or lane not in (16, 32):
+        raise _Wrong("its modulus or the width of its shares is wrong")
+
+
 def _compare(request: MaskedRequest, shapes: list[Shape]) -> Shape:
-    if not 0 <= request.params[0] <= 31 or request.params[1] not in (FAT, LEAN):
-        raise _Wrong("it drops 0 to 31 bits, in a known layout")
+    _known_layout(request.params[1])
+    if not 0 <= request.params[0] <= 31:
+        raise _Wrong("it drops 0 to 31 bits")
+    return shapes[0]
+
+
+def _flip(request: MaskedRequest, shapes: list[Shape]) -> Shape:
+    if not _known_layout(request.params[0]).lean:
+        raise _Wrong("its layout has no second opening")
     return shapes[0]
 
 
 def _select(request: MaskedRequest, shapes: list[Shape]) -> Shape:
-    bits, layout, modulus, lane = request.params
+    bits, _, modulus, lane = request.params
     if not 0 <= bits <= MAX_TRUNCATION or shapes[0] != shapes[1]:
         raise _Wrong("it reads values of one shape and drops at most 32 bits")
-    whole = modulus == WORD_BITS or bits > 0 or layout == LEAN
-    if not bits + 2 <= modulus <= WORD_BITS or lane not in (16, 32) or not whole:
-        raise _Wrong("its modulus or the width of its shares is wrong")
+    _check_rounding(bits, modulus, lane)
+    if bits == 0 and modulus < WORD_BITS and not layout_of(request).lean:
+        raise _Wrong("in its layout a value from which no bits are dropped is opened whole")
     return shapes[0]
 
 
@@ -312,7 +333,7 @@ SHAPES: Mapping[str, Callable[[MaskedRequest, list[Shape]], Shape]] = {
     "matmul": _matmul,
     "truncate": _truncate,
     "compare": _compare,
-    "flip": _same,
+    "flip": _flip,
     "select": _select,
     "spline": _spline,
     "bit": _bit,

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from mpc_infer.preprocessing import masked_kernels as kernels
 from mpc_infer.preprocessing.masked_functions import scale_bits, segment_cubics
-from mpc_infer.preprocessing.masked_layout import fat_tables, lean_tables
+from mpc_infer.preprocessing.masked_layout import fat_tables, lean_tables, narrow_tables
 from mpc_infer.preprocessing.masked_products import multiply_add, multiply_add_batch, multiply_add_groups
-from mpc_infer.preprocessing.masked_requests import FAT, SPLINE_TERMS, UNDEALT, MaskedRequest, lane_bits, may_wrap
+from mpc_infer.preprocessing.masked_requests import LEAN, SPLINE_TERMS, UNDEALT, MaskedRequest, layout_of, may_wrap
 from mpc_infer.preprocessing.masked_views import VIEWS, apply_view, ring_word
 from mpc_infer.preprocessing.requests import words
 from mpc_infer.sharing.stream import Stream
@@ -215,37 +215,41 @@ def _matmul(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple
 
 
 def _truncate(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple[Value, list[Words]]:
-    bits = request.params[0]
-    width = lane_bits(bits)
-    parts = draws.others({0: sum_words, 1: _add_lanes(width)})
-    kernels.shifted_left(inputs[0].reshape(-1), ring_word(bits), parts[0], lanes(parts[1], width))
+    bits, modulus, lane = request.params
+    parts = draws.others({0: sum_words, 1: _add_lanes(lane)})
+    small = lanes(parts[1], lane)
+    kernels.shifted_left(inputs[0].reshape(-1), ring_word(bits), ring_word(modulus), parts[0], small)
     return None, parts
 
 
 def _compare(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple[Value, list[Words]]:
-    bits, layout = request.params
+    bits, layout = ring_word(request.params[0]), layout_of(request)
     mask, count = inputs[0].reshape(-1), request.size
     sign = np.empty(count, dtype=np.uint8)
-    kernels.sign_bits(mask, ring_word(bits), sign)
-    chosen = draws.xored()
+    kernels.sign_bits(mask, ring_word(request.params[0] + layout.window), sign)
+    chosen: NDArray[Any] = draws.xored().view(np.uint8 if layout.drawn == 8 else np.uint16)[:count]
+    chosen &= (1 << layout.tables) - 1
     parts = draws.others(_xor)
-    if layout == FAT:
-        masks = chosen.view(np.uint8)[:count] & np.uint8(127)
-        kernels.fat_tables_left(mask, ring_word(bits), masks, parts[0].reshape(count, 7, 4))
-        return (masks, sign), parts
-    bit_masks = chosen.view(np.uint16)[:count] & np.uint16(2047)
-    halves = parts[0].view(np.uint32).reshape(8, count)
-    kernels.lean_tables_left(mask, ring_word(bits), bit_masks, halves, parts[1].reshape(3, count))
-    return (bit_masks, sign), parts
+    if request.params[1] == LEAN:
+        halves = parts[0].view(np.uint32).reshape(8, count)
+        kernels.lean_tables_left(mask, bits, chosen, halves, parts[1].reshape(3, count))
+    elif layout.lean:
+        kernels.narrow_tables_left(mask, bits, chosen, parts[0].reshape(layout.tables, count))
+    else:
+        kernels.fat_tables_left(mask, bits, chosen, parts[0].reshape(count, layout.tables, -1))
+    return (chosen, sign), parts
 
 
 def _flip(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple[Value, list[Words]]:
     chosen, sign = inputs[0]
     flips = draws.xored()
     flips ^= _bit_words(sign, flips.size)
-    parts, tables = draws.others(_xor), lean_tables()
-    high = parts[1].view(np.uint32)[: request.size]
-    kernels.flip_left(chosen, tables.mono_low, tables.mono_high, parts[0], high)
+    parts = draws.others(_xor)
+    if request.params[0] == LEAN:
+        wide, high = lean_tables(), parts[1].view(np.uint32)[: request.size]
+        kernels.flip_left(chosen, wide.mono_low, wide.mono_high, parts[0], high)
+    else:
+        kernels.narrow_flip_left(chosen, narrow_tables().monomials, parts[0].view(np.uint16))
     return flips, parts
 
 
@@ -256,20 +260,19 @@ def _bit_words(bits: NDArray[np.uint8], count: int) -> Words:
 
 
 def _select(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple[Value, list[Words]]:
-    bits, layout, modulus, lane = request.params
-    mask, count, words = inputs[1].reshape(-1), request.size, (ring_word(bits), ring_word(modulus))
+    bits, number, modulus, lane = request.params
+    layout, mask, words = layout_of(request), inputs[1].reshape(-1), (ring_word(bits), ring_word(modulus))
     small_parts = _add_lanes(lane)
-    parts = draws.others({0: sum_words, 1: sum_words if layout == FAT else small_parts, 2: small_parts})
+    parts = draws.others({0: sum_words, 1: small_parts if layout.lean else sum_words, 2: small_parts})
     small = lanes(parts[-1], lane) if may_wrap(request) else np.empty(0, dtype=np.uint16)
-    if layout == FAT:
-        chosen, sign = inputs[0]
-        ones, many = parts[0].reshape(count, 23), parts[1].reshape(count, 24)
-        small = small[: 24 * count].reshape(-1, 24)
-        monomials = fat_tables().monomials
-        kernels.fat_terms_left(mask, *words, chosen, sign, monomials, ones, many, small)
+    if layout.lean:
+        small = small[: 2 * request.size].reshape(2, -1)
+        kernels.lean_terms_left(mask, *words, inputs[0], parts[0].reshape(3, -1), small)
     else:
-        small = small[: 2 * count].reshape(2, -1)
-        kernels.lean_terms_left(mask, *words, inputs[0], parts[0].reshape(3, count), small)
+        chosen, sign = inputs[0]
+        ones, many = parts[0].reshape(-1, layout.terms - 1), parts[1].reshape(-1, layout.terms)
+        small = small[: request.size * layout.terms].reshape(-1, layout.terms)
+        kernels.fat_terms_left(mask, *words, chosen, sign, fat_tables(number).monomials, ones, many, small)
     return None, parts
 
 
@@ -285,13 +288,13 @@ def _spline(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple
 
 def _bit(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple[Value, list[Words]]:
     parts, count = draws.others(sum_words), request.size
-    if request.params[1] == FAT:
+    if layout_of(request).lean:
+        target = np.unpackbits(inputs[0].view(np.uint8), count=count, bitorder="little").astype(np.uint64)
+    else:
         chosen, sign = inputs[0]
         negative = sign.astype(np.uint64)[:, None]
-        monomials = fat_tables().monomials[chosen].astype(np.uint64) * (np.uint64(1) - negative - negative)
-        target = np.concatenate([negative, monomials], axis=1).reshape(-1)
-    else:
-        target = np.unpackbits(inputs[0].view(np.uint8), count=count, bitorder="little").astype(np.uint64)
+        monomials = fat_tables(request.params[1]).monomials[chosen].astype(np.uint64)
+        target = np.concatenate([negative, monomials * (np.uint64(1) - negative - negative)], axis=1).reshape(-1)
     return None, [np.subtract(target, parts[0], out=parts[0])]
 
 

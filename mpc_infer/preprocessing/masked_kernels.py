@@ -23,16 +23,15 @@ _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 @kernel("u8[::1], u8, u1[::1]")
-def sign_bits(mask: Words, bits: np.uint64, out: Bytes) -> None:
-    """Bit 32 of each mask after the lowest bits are dropped."""
-    shift = bits + np.uint64(32)
+def sign_bits(mask: Words, place: np.uint64, out: Bytes) -> None:
+    """One bit of each mask."""
     for i in range(mask.size):
-        out[i] = np.uint8((mask[i] >> shift) & _ONE)
+        out[i] = np.uint8((mask[i] >> place) & _ONE)
 
 
 @kernel("u8[::1], u8, u2[::1], u4[:, ::1], u8[:, ::1]")
 def lean_tables_left(mask: Words, bits: np.uint64, chosen: Quarters, halves: Halves, words: Words) -> None:
-    """Truth tables of the lean layout, by XOR.
+    """Truth tables of the wide lean layout, by XOR.
 
     Args:
         mask: (n,).
@@ -57,20 +56,34 @@ def lean_tables_left(mask: Words, bits: np.uint64, chosen: Quarters, halves: Hal
         words[2, i] ^= fourth ^ (_ZERO - ((wide >> np.uint64(10)) & _ONE))
 
 
+@kernel("u8[::1], u8, u1[::1], u8[:, ::1]")
+def narrow_tables_left(mask: Words, bits: np.uint64, chosen: Bytes, tables: Words) -> None:
+    """Truth tables of the narrow lean layout, by XOR: (7, n) words, u of digits 0 to 3, then e of digits 0 to 2."""
+    six = np.uint64(63)
+    for i in range(mask.size):
+        low, pattern = mask[i] >> bits, np.uint64(chosen[i])
+        for digit in range(4):
+            point = _ONE << ((low >> np.uint64(18 - 6 * digit)) & six)
+            tables[digit, i] ^= (point - _ONE) ^ (_ZERO - ((pattern >> np.uint64(digit)) & _ONE))
+            if digit < 3:
+                tables[4 + digit, i] ^= point ^ (_ZERO - ((pattern >> np.uint64(4 + digit)) & _ONE))
+
+
 @kernel("u8[::1], u8, u1[::1], u8[:, :, ::1]")
 def fat_tables_left(mask: Words, bits: np.uint64, chosen: Bytes, tables: Words) -> None:
-    """Truth tables of the fat layout, by XOR: (n, 7, 4) words, u of digits 0 to 3, then e of digits 0 to 2."""
+    """Truth tables of a fat layout of d digits, by XOR: (n, 2 d - 1, 4) words, u of all digits, e of all but one."""
+    digits = (tables.shape[1] + 1) // 2
     for i in range(mask.size):
-        low = (mask[i] >> bits) & _LOW
-        for table in range(7):
-            digit = table & 3
-            value = (low >> np.uint64(24 - 8 * digit)) & np.uint64(255)
+        low = mask[i] >> bits
+        for table in range(tables.shape[1]):
+            digit = table if table < digits else table - digits
+            value = (low >> np.uint64(8 * (digits - 1 - digit))) & np.uint64(255)
             flip = _ZERO - ((np.uint64(chosen[i]) >> np.uint64(table)) & _ONE)
             for part in range(4):
                 inside = value >> np.uint64(6) == np.uint64(part)
                 point = _ONE << (value & np.uint64(63)) if inside else _ZERO
                 below = point - _ONE if inside else (_ALL if value >> np.uint64(6) > np.uint64(part) else _ZERO)
-                tables[i, table, part] ^= flip ^ (below if table < 4 else point)
+                tables[i, table, part] ^= flip ^ (below if table < digits else point)
 
 
 @kernel("u2[::1], u8[::1], u4[::1], u8[::1], u4[::1]")
@@ -79,6 +92,13 @@ def flip_left(chosen: Quarters, mono_low: Words, mono_high: Halves, low: Words, 
     for i in range(chosen.size):
         low[i] ^= mono_low[chosen[i]]
         high[i] ^= mono_high[chosen[i]]
+
+
+@kernel("u1[::1], u2[::1], u2[::1]")
+def narrow_flip_left(chosen: Bytes, monomials: Quarters, products: Quarters) -> None:
+    """Products of mask bits, by XOR; the table is that of `NarrowTables`."""
+    for i in range(chosen.size):
+        products[i] ^= monomials[chosen[i]]
 
 
 @kernel("u8[::1], u8, u8, u8[::1], u8[:, ::1], u2[:, ::1]", "u8[::1], u8, u8, u8[::1], u8[:, ::1], u4[:, ::1]")
@@ -122,38 +142,39 @@ def fat_terms_left(
     many: Words,
     small: Lanes,
 ) -> None:
-    """The fat layout's terms but for the constant, all times R, and all times M if bits are dropped, by subtraction.
+    """A fat layout's terms but for the constant, all times R, and all times M if bits are dropped, by subtraction.
 
     Args:
-        mask, bits, modulus, small: as `lean_terms_left`, small of (n, 24).
+        mask, bits, modulus, small: as `lean_terms_left`, small of (n, terms).
         chosen, sign: (n,) mask bits, and the sign bit of the mask that was compared.
         monomials: `FatTables.monomials`.
-        ones, many: (n, 23) and (n, 24).
+        ones, many: (n, terms - 1) and (n, terms).
     """
-    within, last = _ALL >> (np.uint64(64) - modulus), modulus - _ONE
-    term = np.zeros(24, dtype=np.uint64)
+    within, last, terms = _ALL >> (np.uint64(64) - modulus), modulus - _ONE, many.shape[1]
+    term = np.zeros(terms, dtype=np.uint64)
     term[0] = _ONE
     for i in range(mask.size):
         negative = np.uint64(sign[i])
         shifted, top = (mask[i] & within) >> bits, (mask[i] >> last) & _ONE
         term[1] = negative
-        for k in range(22):
+        for k in range(terms - 2):
             term[2 + k] = np.uint64(monomials[chosen[i], k]) * (_ONE - negative - negative)
-        for k in range(23):
+        for k in range(terms - 1):
             ones[i, k] = term[1 + k] - ones[i, k]
-        for k in range(24):
+        for k in range(terms):
             many[i, k] = term[k] * shifted - many[i, k]
         if bits != _ZERO:
-            for k in range(24):
+            for k in range(terms):
                 small[i, k] = term[k] * top - small[i, k]
 
 
-@kernel("u8[::1], u8, u8[::1], u2[::1]", "u8[::1], u8, u8[::1], u4[::1]")
-def shifted_left(mask: Words, bits: np.uint64, words: Words, small: Lanes) -> None:
-    """The mask without its lowest bits, and its highest bit, by subtraction."""
+@kernel("u8[::1], u8, u8, u8[::1], u2[::1]", "u8[::1], u8, u8, u8[::1], u4[::1]")
+def shifted_left(mask: Words, bits: np.uint64, modulus: np.uint64, words: Words, small: Lanes) -> None:
+    """The mask modulo 2^modulus without its lowest bits, and its highest bit, by subtraction."""
+    within, last = _ALL >> (np.uint64(64) - modulus), modulus - _ONE
     for i in range(mask.size):
-        words[i] = (mask[i] >> bits) - words[i]
-        small[i] = (mask[i] >> np.uint64(63)) - small[i]
+        words[i] = ((mask[i] & within) >> bits) - words[i]
+        small[i] = ((mask[i] >> last) & _ONE) - small[i]
 
 
 @kernel("u8[::1], u8, u8[:, ::1]")

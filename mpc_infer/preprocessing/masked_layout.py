@@ -17,18 +17,18 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from mpc_infer.preprocessing.masked_requests import DIGITS, FAT, LEAN
+from mpc_infer.preprocessing.masked_requests import LAYOUTS, LEAN, LEAN_NARROW
 
 
 @dataclass(frozen=True, repr=False)
 class FatTables:
-    """Tables of the layout with one opening.
+    """Tables of a layout with one opening, of d digits.
 
     Attributes:
-        starts, terms, signs: for pattern p (bit 7: the public sign bit, negated) the positions ``starts[p]`` to
+        starts, terms, signs: for pattern p (bit 2 d - 1: the public sign bit, negated) the positions ``starts[p]`` to
             ``starts[p + 1]`` hold the terms with a coefficient other than 0, and its sign, of [c - r is not negative].
             Term 0 is 1, term 1 is the mask's sign bit s, term 2 + k is (1 - 2 s) times monomial k.
-        monomials: uint8 (128, 22), the monomials for each value of the mask bits.
+        monomials: uint8 (2^(2 d - 1), terms - 2), the monomials for each value of the mask bits.
     """
 
     starts: NDArray[np.int64]
@@ -39,7 +39,7 @@ class FatTables:
 
 @dataclass(frozen=True, repr=False)
 class LeanTables:
-    """Tables of the layout with two openings, all over patterns of 11 bits; bit 11 of a pattern is the public sign bit.
+    """Tables of the wide layout with two openings, all over patterns of 11 bits; bit 11 is the public sign bit.
 
     Attributes:
         constant: uint8 (4096,), the XOR of the constant term and the negated sign bit.
@@ -54,6 +54,21 @@ class LeanTables:
     high: NDArray[np.uint32]
     mono_low: NDArray[np.uint64]
     mono_high: NDArray[np.uint32]
+
+
+@dataclass(frozen=True, repr=False)
+class NarrowTables:
+    """Tables of the narrow layout with two openings, all over patterns of 7 bits; bit 7 is the public sign bit.
+
+    Attributes:
+        constant: uint8 (256,), the XOR of the constant term and the negated sign bit.
+        chosen: uint32 (256,), which monomials to add: bits 0 to 6 the mask bits themselves, then their 15 products.
+        monomials: uint16 (128,), the products for each value of the mask bits.
+    """
+
+    constant: NDArray[np.uint8]
+    chosen: NDArray[np.uint32]
+    monomials: NDArray[np.uint16]
 
 
 def products(digits: int) -> list[int]:
@@ -78,9 +93,9 @@ def coefficients(digits: int, chosen: int) -> NDArray[np.int64]:
 
 
 @cache
-def fat_tables() -> FatTables:
+def fat_tables(layout: int) -> FatTables:
     """See `FatTables`."""
-    digits = len(DIGITS[FAT])
+    digits = len(LAYOUTS[layout].digits)
     sets = monomials(digits)
     low = np.stack([coefficients(digits, chosen) for chosen in (0, *sets)], axis=1)
     basis = np.concatenate([low[:, :1], 1 - 2 * low[:, :1], low[:, 1:]], axis=1)
@@ -96,22 +111,44 @@ def fat_tables() -> FatTables:
 @cache
 def lean_tables() -> LeanTables:
     """See `LeanTables`."""
-    digits = len(DIGITS[LEAN])
-    sets = [chosen for chosen in monomials(digits) if chosen.bit_count() > 1]
-    singles = [chosen for chosen in monomials(digits) if chosen.bit_count() == 1]
+    digits = len(LAYOUTS[LEAN].digits)
+    sets = _several(digits)
     masks = np.arange(1 << 2 * digits - 1)
     low, high = _packed([coefficients(digits, chosen) % 2 == 1 for chosen in sets])
     mono_low, mono_high = _packed([masks & chosen == chosen for chosen in sets])
     constant = (coefficients(digits, 0) % 2).astype(np.uint8)
-    single = sum(((coefficients(digits, chosen) % 2) * chosen for chosen in singles), np.zeros_like(masks))
     return LeanTables(
         constant=np.concatenate([constant, constant ^ 1]),
-        single=np.tile(single.astype(np.uint16), 2),
+        single=np.tile(_singles(digits).astype(np.uint16), 2),
         low=np.tile(low, 2),
         high=np.tile(high, 2),
         mono_low=mono_low,
         mono_high=mono_high,
     )
+
+
+@cache
+def narrow_tables() -> NarrowTables:
+    """See `NarrowTables`."""
+    digits = len(LAYOUTS[LEAN_NARROW].digits)
+    sets, bits = _several(digits), 2 * digits - 1
+    masks = np.arange(1 << bits)
+    products, _ = _packed([coefficients(digits, chosen) % 2 == 1 for chosen in sets])
+    monomials, _ = _packed([masks & chosen == chosen for chosen in sets])
+    constant = (coefficients(digits, 0) % 2).astype(np.uint8)
+    chosen = _singles(digits).astype(np.uint32) | products.astype(np.uint32) << np.uint32(bits)
+    return NarrowTables(np.concatenate([constant, constant ^ 1]), np.tile(chosen, 2), monomials.astype(np.uint16))
+
+
+def _several(digits: int) -> list[int]:
+    return [chosen for chosen in monomials(digits) if chosen.bit_count() > 1]
+
+
+def _singles(digits: int) -> NDArray[np.int64]:
+    # Which monomials of degree 1 to add: a mask over the mask bits themselves.
+    chosen = [chosen for chosen in monomials(digits) if chosen.bit_count() == 1]
+    none = np.zeros(1 << 2 * digits - 1, dtype=np.int64)
+    return sum(((coefficients(digits, each) % 2) * each for each in chosen), none)
 
 
 def _subsets(chosen: int) -> list[int]:

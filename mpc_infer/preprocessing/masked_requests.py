@@ -33,14 +33,56 @@ MAX_PARAMS = 32
 MAX_NUMBER = 2**52
 WORD_BITS = 64
 
-FAT, LEAN = 0, 1
-"""How a comparison is done: in one opening with 650 bytes of material, or in two with 100 bytes."""
 
-DIGITS = {FAT: (8, 8, 8, 8), LEAN: (5, 5, 5, 5, 6, 6)}
-"""Bits of the digits into which the low 32 bits of a comparison are cut, the highest digit first."""
+@dataclass(frozen=True)
+class Layout:
+    """How a comparison with zero is done.
 
-LOW_BITS = 32
-"""A comparison reads this many bits below the sign bit: values must be below 2^32 units."""
+    Attributes:
+        lean: in two openings with little material, or in one with much.
+        digits: bits of the digits into which the bits below the sign bit are cut, the highest digit first.
+    """
+
+    lean: bool
+    digits: tuple[int, ...]
+
+    @property
+    def window(self) -> int:
+        """Bits below the sign bit that are read: values must be below 2^window units."""
+        return sum(self.digits)
+
+    @property
+    def tables(self) -> int:
+        """Truth tables of an element: u of every digit, e of all but the last."""
+        return 2 * len(self.digits) - 1
+
+    @property
+    def field(self) -> int:
+        """Bits of a pattern, the public sign bit among them, as they travel."""
+        return self.tables + 1 if self.lean else 8
+
+    @property
+    def drawn(self) -> int:
+        """Bits in which the masks of a pattern are drawn."""
+        return 16 if self.tables > 8 else 8
+
+    @property
+    def terms(self) -> int:
+        """The constant 1, the mask's own sign bit, and the products of masks of u and e: 2, and 22 or 10."""
+        digits = len(self.digits)
+        return 2 + ((1 << digits) - 1) + ((1 << digits - 1) - 1)
+
+
+LAYOUTS = (
+    Layout(lean=False, digits=(8, 8, 8, 8)),
+    Layout(lean=True, digits=(5, 5, 5, 5, 6, 6)),
+    Layout(lean=False, digits=(8, 8, 8)),
+    Layout(lean=True, digits=(6, 6, 6, 6)),
+)
+"""By number, as requests name them."""
+FAT, LEAN, FAT_NARROW, LEAN_NARROW = range(4)
+WIDEST = 32
+"""What is compared is below 2^32 units, whatever is known of it."""
 
 
 class Kind(StrEnum):
@@ -144,17 +186,18 @@ def _whole(request: MaskedRequest) -> tuple[Shape, ...]:
 
 
 def _truncate_corrected(request: MaskedRequest) -> tuple[Shape, ...]:
-    return ((request.size,), packed(request.size, lane_bits(request.params[0])))
+    return ((request.size,), packed(request.size, request.params[2]))
 
 
 def _compare_drawn(request: MaskedRequest) -> tuple[Shape, ...]:
-    return (packed(request.size, 8 if request.params[1] == FAT else 16),)
+    return (packed(request.size, layout_of(request).drawn),)
 
 
 def _compare_corrected(request: MaskedRequest) -> tuple[Shape, ...]:
-    if request.params[1] == FAT:
-        return ((request.size * FAT_TABLE_WORDS,),)
-    return (packed(8 * request.size, 32), (3 * request.size,))
+    layout = layout_of(request)
+    if request.params[1] == LEAN:
+        return (packed(8 * request.size, 32), (3 * request.size,))
+    return ((request.size * layout.tables * (1 if layout.lean else FAT_TABLE_WORDS),),)
 
 
 def _flip_drawn(request: MaskedRequest) -> tuple[Shape, ...]:
@@ -162,15 +205,16 @@ def _flip_drawn(request: MaskedRequest) -> tuple[Shape, ...]:
 
 
 def _flip_corrected(request: MaskedRequest) -> tuple[Shape, ...]:
-    return ((request.size,), packed(request.size, 32))
+    if request.params[0] == LEAN:
+        return ((request.size,), packed(request.size, 32))
+    return (packed(request.size, 16),)
 
 
 def _select_corrected(request: MaskedRequest) -> tuple[Shape, ...]:
-    _, layout, _, lane = request.params
-    count = request.size
-    if layout == FAT:
-        words: tuple[Shape, ...] = ((count * (FAT_TERMS - 1),), (count * FAT_TERMS,))
-        return (*words, packed(count * FAT_TERMS, lane)) if may_wrap(request) else words
+    layout, lane, count = layout_of(request), request.params[3], request.size
+    if not layout.lean:
+        words: tuple[Shape, ...] = ((count * (layout.terms - 1),), (count * layout.terms,))
+        return (*words, packed(count * layout.terms, lane)) if may_wrap(request) else words
     words = ((3 * count,),)
     return (*words, packed(2 * count, lane)) if may_wrap(request) else words
 
@@ -181,9 +225,9 @@ def may_wrap(request: MaskedRequest) -> bool:
     return bits > 0 or modulus < WORD_BITS
 
 
-def lane_bits(bits: int) -> int:
-    """Width in which shares of a mask's highest bit are kept: it counts modulo 2^bits only."""
-    return 16 if bits <= 16 else 32
+def layout_of(request: MaskedRequest) -> Layout:
+    """Of a request whose second parameter says it."""
+    return LAYOUTS[request.params[1]]
 
 
 def _spline_corrected(request: MaskedRequest) -> tuple[Shape, ...]:
@@ -191,18 +235,16 @@ def _spline_corrected(request: MaskedRequest) -> tuple[Shape, ...]:
 
 
 def _bit_corrected(request: MaskedRequest) -> tuple[Shape, ...]:
-    return ((request.size * (FAT_TERMS - 1 if request.params[1] == FAT else 1),),)
+    layout = layout_of(request)
+    return ((request.size * (1 if layout.lean else layout.terms - 1),),)
 
 
 def _match_corrected(request: MaskedRequest) -> tuple[Shape, ...]:
     return ((request.size << request.params[1],),)
 
 
-FAT_TABLE_WORDS = 28
-"""Seven truth tables of 256 bits for each element: u of four digits, e of the three upper ones."""
-
-FAT_TERMS = 24
-"""The constant 1, the mask's own sign bit, and 22 products of masks of u and e."""
+FAT_TABLE_WORDS = 4
+"""A truth table over 8 bits has 256."""
 
 SPLINE_TERMS = 4
 """Coefficients of a segment: splines are cubic."""
@@ -247,14 +289,15 @@ OPERATIONS: Mapping[str, Operation] = {
     # Products of two secrets.
     "multiply": Operation(Kind.SHARE, (Kind.MASKED, Kind.MASKED), 0),
     "matmul": Operation(Kind.SHARE, (Kind.MASKED, Kind.MASKED), 1),
-    # Division by 2^bits, rounded down or up. params: bits.
-    "truncate": Operation(Kind.SHARE, (Kind.MASKED,), 1, no_parts, _truncate_corrected),
+    # Division by 2^bits, rounded down or up. params: bits, modulus (the value is known modulo 2^modulus, and below
+    # 2^(modulus - 2)), bits in which shares of a mask's highest bit are kept.
+    "truncate": Operation(Kind.SHARE, (Kind.MASKED,), 3, no_parts, _truncate_corrected),
     # Masked digits of a comparison with zero. params: bits to ignore, layout.
     "compare": Operation(Kind.PATTERN, (Kind.MASKED,), 2, _compare_drawn, _compare_corrected),
-    # The masked result, for the lean layout.
-    "flip": Operation(Kind.FLIP, (Kind.PATTERN,), 0, _flip_drawn, _flip_corrected),
-    # The value, divided by 2^bits, where it is not negative, else 0. params: bits, layout, modulus (the value is known
-    # modulo 2^modulus, and below 2^(modulus - 2)), bits in which shares of a mask's highest bit are kept.
+    # The masked result, for lean layouts. params: layout.
+    "flip": Operation(Kind.FLIP, (Kind.PATTERN,), 1, _flip_drawn, _flip_corrected),
+    # The value, divided by 2^bits, where it is not negative, else 0. params: bits, layout, modulus and width as of
+    # truncate.
     "select": Operation(Kind.SHARE, (Kind.PATTERN, Kind.MASKED), 4, no_parts, _select_corrected),
     # A function of the value, with more fractional bits. params: bits to ignore, fractional bits of what is left,
     # bits of a place within a segment, bits of a segment's number, units at which segment 0 begins, function.

@@ -18,7 +18,7 @@ from mpc_infer.sharing.contexts import (
     sealed_result_context,
     sealed_seed_context,
 )
-from mpc_infer.sharing.fixed import FRAC_BITS, LIMIT, Ring, decode, encode
+from mpc_infer.sharing.fixed import FRAC_BITS, LIMIT, FixedPoint, Ring, decode, encode
 from mpc_infer.sharing.sealing import Sealed, SealingKey, SealingKeys, SealingPublicKey, Suite, seal
 from mpc_infer.sharing.shares import combine, split
 from mpc_infer.sharing.stream import SEED_BYTES, Stream, fresh_seed
@@ -29,6 +29,7 @@ __all__ = [
     "LIMIT",
     "SALT_BYTES",
     "SEED_BYTES",
+    "FixedPoint",
     "Ring",
     "Sealed",
     "SealingKey",

@@ -1,5 +1,7 @@
 """Fixed-point numbers in the ring Z_2^64."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -17,6 +19,20 @@ LIMIT = 2**15
 MAX_FRAC_BITS = 46
 # With more, a value near LIMIT would no longer fit below 2^62, which the truncation protocol needs.
 _ENCODABLE = {"b": 1, "i": 8, "u": 8, "f": 8}
+
+
+@dataclass(frozen=True)
+class FixedPoint:
+    """How the numbers of a model are held.
+
+    Attributes:
+        frac_bits: f, fractional bits of inputs, weights and results.
+        value_bits: for every input of the graph and then for what every node makes: its values are below 2^bits units
+            of 2^-f in size. Empty: nothing is known but the limits of the engines.
+    """
+
+    frac_bits: int = FRAC_BITS
+    value_bits: tuple[int, ...] = ()
 
 
 def encode(values: ArrayLike, *, frac_bits: int = FRAC_BITS, limit: int = LIMIT) -> Ring:

@@ -283,7 +283,7 @@ class SecondClient:
             plaintexts.append(salt + data)
         manifest = canonical(
             {
-                "schema": "mpc-infer/manifest/v2",
+                "schema": "mpc-infer/manifest/v3",
                 "name": name,
                 "version": version,
                 "owner": checksummed(self.address),
@@ -295,6 +295,7 @@ class SecondClient:
                 "calibration": None,
                 "analysis": 0,
                 "error_bounds": [None],
+                "value_bits": [],
                 "inputs": json.loads(graph)["inputs"],
                 "outputs": json.loads(graph)["outputs"],
             }

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from mpc_infer.engine.api import DEFAULT
 from mpc_infer.engine.frames import HEADER_BYTES
 from mpc_infer.engine.masked import MaskedEngine
 from mpc_infer.graph import Graph
 from mpc_infer.graph.functions import constant
 from mpc_infer.graph.public import ALL, with_public
+from mpc_infer.sharing import FixedPoint
 from tests.protocol.forests import graph_of_forest, random_forest
 from tests.protocol.masked_parties import evaluate
 from tests.protocol.test_masked_operators import FAT, LEAN, single, window
@@ -59,26 +61,37 @@ def operators() -> Iterator[tuple[str, Graph, Weights]]:
     yield "LayerNorm of 64, public", with_public(layer, [ALL]), norm
 
 
-def cost(graph: Graph, lean_from: int) -> tuple[int, str, str]:
+def small(graph: Graph) -> FixedPoint:
+    """Nothing is known of values but that all are below 64 = 2^22 units."""
+    return FixedPoint(value_bits=(22,) * (len(graph.inputs) + len(graph.nodes)))
+
+
+def cost(graph: Graph, lean_from: int, fixed: FixedPoint) -> tuple[str, str, str]:
     """Rounds; bytes that a party sends to each other one and bytes of material, for each of 64 elements."""
-    plan = MaskedEngine(lean_from=lean_from).plan(graph, 1, 2)
+    plan = MaskedEngine(lean_from=lean_from).plan(graph, 1, 2, fixed)
     sent = (plan.bytes_sent - HEADER_BYTES * plan.rounds) / SIZE
-    return plan.rounds, f"{sent:.1f}", f"{plan.material_bytes / SIZE:.0f}"
+    return f"{plan.rounds}", f"{sent:.1f}", f"{plan.material_bytes / SIZE:.0f}"
 
 
 def table() -> Iterator[str]:
     """The rows."""
     for name, graph, _ in operators():
-        costs = [cost(graph, lean_from) for lean_from in (FAT, LEAN)]
-        both = [f"{one} / {other}" if one != other else f"{one}" for one, other in zip(*costs, strict=True)]
-        yield f"| `{name}` | {' | '.join(both)} |"
+        rounds, *costs = _of_both_layouts(graph, DEFAULT)
+        _, *smaller = _of_both_layouts(graph, small(graph))
+        columns = [column for pair in zip(costs, smaller, strict=True) for column in pair]
+        yield f"| `{name}` | {' | '.join([rounds, *columns])} |"
 
 
-def run(graph: Graph, weights: Weights, parties: int, lean_from: int) -> Any:
+def _of_both_layouts(graph: Graph, fixed: FixedPoint) -> list[str]:
+    fat, lean = (cost(graph, lean_from, fixed) for lean_from in (FAT, LEAN))
+    return [f"{one} / {other}" if one != other else one for one, other in zip(fat, lean, strict=True)]
+
+
+def run(graph: Graph, weights: Weights, parties: int, lean_from: int, fixed: FixedPoint) -> Any:
     """Evaluate on numbers for which every operator is defined; what is declared is asserted to be what is measured."""
     random = np.random.default_rng(parties)
     inputs = {spec.name: random.uniform(0.5, 1.5, (1, *spec.shape[1:])) for spec in graph.inputs}
-    return evaluate(graph, weights, inputs, parties, lean_from=lean_from)
+    return evaluate(graph, weights, inputs, parties, lean_from=lean_from, fixed=fixed)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mpc_infer.engine.api import Outcome
+from mpc_infer.engine.api import DEFAULT, Outcome
 from mpc_infer.engine.frames import HEADER_BYTES
 from mpc_infer.engine.link import Counters
 from mpc_infer.engine.masked import MaskedEngine
@@ -18,7 +18,7 @@ from mpc_infer.engine.pairs import PairSeeds
 from mpc_infer.engine.plain import run_plain
 from mpc_infer.graph import Graph
 from mpc_infer.preprocessing import Plan, corrections, expand, read_corrections
-from mpc_infer.sharing import combine, encode, split
+from mpc_infer.sharing import FixedPoint, combine, encode, split
 
 
 class Table:
@@ -111,10 +111,11 @@ def evaluate(
     *,
     lean_from: int = 2048,
     device: str = "cpu",
-    frac_bits: int = 16,
+    fixed: FixedPoint = DEFAULT,
 ) -> Run:
     """Run a graph from reals to reals, against the oracle, and check that declared costs are the measured ones."""
     graph.check()
+    frac_bits = fixed.frac_bits
     batch = next(iter(inputs.values())).shape[0]
     encoded = {name: encode(value, frac_bits=frac_bits) for name, value in weights.items()}
     encoded_inputs = {name: encode(value, frac_bits=frac_bits) for name, value in inputs.items()}
@@ -122,8 +123,8 @@ def evaluate(
     shares = {name: [v] * parties if name in public else split(v, parties) for name, v in encoded.items()}
     input_shares = {name: split(value, parties) for name, value in encoded_inputs.items()}
     engine = MaskedEngine(lean_from=lean_from, device=device)
-    plan = Plan.from_bytes(engine.plan(graph, batch, parties, frac_bits).to_bytes())
-    program = engine.program(graph, batch, parties, frac_bits)
+    plan = Plan.from_bytes(engine.plan(graph, batch, parties, fixed).to_bytes())
+    program = engine.program(graph, batch, parties, fixed)
     seeds, answer = deal(plan, parties)
     table, loading = Table(parties), Table(parties)
     links = [RecordingLink(table, rank, program) for rank in range(parties)]
@@ -131,7 +132,7 @@ def evaluate(
     def party(rank: int) -> tuple[Outcome, int]:
         try:
             own = {name: parts[rank] for name, parts in shares.items()}
-            model = open_with(engine, graph, own, seeds[rank][32:], ThreadLink(loading, rank), frac_bits)
+            model = open_with(engine, graph, own, seeds[rank][32:], ThreadLink(loading, rank), fixed)
             given = read_corrections([answer], plan) if rank == parties - 1 else None
             material = expand(seeds[rank], plan, rank, bytes(16), given)
             held = sum(part.nbytes for _, parts in material._parts for part in parts)
@@ -156,12 +157,12 @@ def evaluate(
 
 
 def open_with(
-    engine: MaskedEngine, graph: Graph, weights: dict[str, Any], seed: bytes, link: Any, frac_bits: int = 16
+    engine: MaskedEngine, graph: Graph, weights: dict[str, Any], seed: bytes, link: Any, fixed: FixedPoint = DEFAULT
 ) -> Any:
     """Open a model under a given seed."""
     from mpc_infer.engine.masked.model import open_model
 
-    return open_model(engine.program(graph, 1, link.size, frac_bits), weights, seed, link)
+    return open_model(engine.program(graph, 1, link.size, fixed), weights, seed, link, fixed)
 
 
 def check_costs(run: Run, answer: bytes) -> None:

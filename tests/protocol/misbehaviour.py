@@ -114,4 +114,5 @@ def forget_seed(party):
 
     for key, (graph, model) in party.models.items():
         weights = {slot: Weight(one.share, one.masked + np.uint64(1)) for slot, one in model.weights.items()}
-        party.models[key] = (graph, MaskedModel(model.seed, weights, model.biases, model.public))
+        opened = MaskedModel(model.seed, weights, model.biases, model.public, model.fixed)
+        party.models[key] = (graph, opened)

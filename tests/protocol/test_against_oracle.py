@@ -12,7 +12,7 @@ from mpc_infer.engine.frames import HEADER_BYTES
 from mpc_infer.engine.plain import run_plain
 from mpc_infer.graph import Graph, Node, TensorSpec
 from mpc_infer.graph.public import with_public
-from mpc_infer.sharing import decode, encode
+from mpc_infer.sharing import FixedPoint, decode, encode
 
 UNIT = 2.0**-16
 HELLO_BYTES, ENDING_BYTES = 64 + 33, 80 + 32  # with the verdict on one job, and the commitment to its output
@@ -164,7 +164,7 @@ def test_networks(fleet, sizes, batch, last, seed):
 def test_fewer_fractional_bits(fleet, frac_bits):
     graph, random = dense([5, 4, 3], last="Sigmoid"), np.random.default_rng(7)
     weights, x = random_weights(graph, 7), random.normal(0, 5, (6, 5))
-    fleet.load(graph, weights, frac_bits)
+    fleet.load(graph, weights, FixedPoint(frac_bits))
     inference = fleet.infer(graph, {"x": x})
     rings = {name: encode(value, frac_bits=frac_bits) for name, value in weights.items()}
     expected = run_plain(graph, rings, {"x": encode(x, frac_bits=frac_bits)}, frac_bits)

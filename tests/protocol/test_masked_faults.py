@@ -8,6 +8,7 @@ import pytest
 
 from bench.fleet import Fleet, Prepared, prepare_message
 from bench.models import dense, random_weights
+from mpc_infer.engine.api import DEFAULT
 from mpc_infer.engine.masked import MaskedEngine
 from mpc_infer.engine.masked.model import MaskedModel
 from mpc_infer.engine.plain import run_plain
@@ -23,7 +24,7 @@ from mpc_infer.errors import (
 )
 from mpc_infer.party.frames import Message
 from mpc_infer.preprocessing import Plan, corrections, expand, read_corrections
-from mpc_infer.sharing import encode, encode_tensors, split
+from mpc_infer.sharing import FixedPoint, encode, encode_tensors, split
 
 from .masked_parties import deal
 from .misbehaviour import disturb, forget_seed, lean_from
@@ -117,9 +118,9 @@ def test_parties_that_opened_different_models_do_not_start(trio):
 def test_a_share_of_another_size_is_refused(trio):
     shares = {name: encode(value) for name, value in WEIGHTS.items()}
     wrong = {name: value[:1] for name, value in shares.items()}
-    blobs = {"graph": GRAPH.to_bytes(), "session": secrets.token_bytes(16)}
+    blobs = {"graph": GRAPH.to_bytes(), "session": secrets.token_bytes(16), "value_bits": b""}
     messages = [
-        Message("load", fields={"seconds": 20.0}, blobs={**blobs, "weights": encode_tensors(share)})
+        Message("load", fields={"seconds": 20.0, "frac_bits": 16}, blobs={**blobs, "weights": encode_tensors(share)})
         for share in (shares, wrong, shares)
     ]
     errors = trio.outcomes(messages)
@@ -145,16 +146,16 @@ def test_a_model_that_was_kept_is_restored():
 
 @pytest.mark.parametrize("frac_bits", [8, 12])
 def test_a_model_that_was_kept_is_restored_with_its_own_fractional_bits(frac_bits):
-    engine, seed = MaskedEngine(), secrets.token_bytes(32)
+    engine, seed, fixed = MaskedEngine(), secrets.token_bytes(32), FixedPoint(frac_bits)
     shares = {name: split(encode(value, frac_bits=frac_bits), 2)[0] for name, value in WEIGHTS.items()}
-    model = open_alone(engine.program(GRAPH, 1, 2, frac_bits), shares, seed)
-    again = engine.restore(GRAPH, shares, 2, model.to_bytes(), frac_bits)
+    model = open_alone(engine.program(GRAPH, 1, 2, fixed), shares, seed, fixed)
+    again = engine.restore(GRAPH, shares, 2, model.to_bytes(), fixed)
     assert again.digest == model.digest
     assert {slot.shift for slot in again.biases} == {frac_bits}
     assert all(np.array_equal(again.biases[slot], model.biases[slot]) for slot in model.biases)
 
 
-def open_alone(program, shares, seed) -> MaskedModel:
+def open_alone(program, shares, seed, fixed=DEFAULT) -> MaskedModel:
     from mpc_infer.engine.masked.model import open_model
 
     class Alone:
@@ -166,7 +167,7 @@ def open_alone(program, shares, seed) -> MaskedModel:
         def exchange_bytes(self, messages, *, max_bytes):
             return list(messages)
 
-    return open_model(program, shares, seed, Alone())
+    return open_model(program, shares, seed, Alone(), fixed)
 
 
 def test_a_corrupted_correction_is_noticed():

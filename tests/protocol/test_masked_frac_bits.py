@@ -1,4 +1,4 @@
-"""The masked engine with 8 to 16 fractional bits: inside the intervals, and no further off than the bounds."""
+"""The masked engine with 8 to 16 fractional bits and windows as wide as the intervals: no further off than bounds."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,9 @@ from mpc_infer.engine.real import run_real
 from mpc_infer.errors import ModelRefused
 from mpc_infer.graph.error_bounds import error_bounds
 from mpc_infer.graph.input_ranges import in_units
+from mpc_infer.graph.numerics import value_bits_of
 from mpc_infer.graph.ranges import check_ranges
+from mpc_infer.sharing import FixedPoint
 from tests.protocol.masked_parties import evaluate
 from tests.unit.graph.test_error_bounds import sides
 from tests.unit.graph.test_ranges_of_operators import GRAPHS, some_weights
@@ -28,7 +30,8 @@ def check(name: str, frac_bits: int, seed: int, scale: float, limit: float, lean
     low, high = declared["x"].low, declared["x"].high
     rows = low + (high - low) * random.uniform(size=(8, *low.shape))
     rows[:2] = low, high
-    run = evaluate(graph, weights, {"x": rows}, 2, lean_from=lean_from, frac_bits=frac_bits)
+    fixed = FixedPoint(frac_bits, value_bits_of(graph, ranges))
+    run = evaluate(graph, weights, {"x": rows}, 2, lean_from=lean_from, fixed=fixed)
     for key, real in run_real(graph, weights, {"x": rows}).items():
         values = run.ring[key].view(np.int64).astype(np.float64)
         assert (np.abs(values - ranges[key].centre) - ranges[key].radius).max() <= 0, key

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 
 from bench.models import dense, random_weights
-from mpc_infer.engine.masked import packing
+from mpc_infer.engine.api import DEFAULT
+from mpc_infer.engine.masked import MaskedEngine, packing
 from mpc_infer.graph import Node
 from mpc_infer.graph.public import ALL, with_public
+from mpc_infer.preprocessing.masked_requests import LAYOUTS, layout_of
+from tests.protocol.masked_costs import small
 from tests.protocol.masked_parties import evaluate
 from tests.protocol.test_masked_operators import FAT, LEAN, graph_of, single, window
 
@@ -49,31 +52,33 @@ def elements(request, words):
         return words.view(np.uint8)[: request.size * request.params[2] // 8]
     if request.op == "flip":
         return np.unpackbits(words.view(np.uint8), bitorder="little", count=request.size)
-    if request.params[1] == 0:
-        return words.view(np.uint8)[: request.size] & 127
+    layout = layout_of(request)
     fields = np.zeros(request.size, dtype=np.uint64)
-    packing.unpack(words, 0, 12, fields)
-    return fields.astype(np.int64) & 2047
+    packing.unpack(words, 0, layout.field, fields)
+    return fields.astype(np.int64) & ((1 << layout.tables) - 1)
 
 
 @pytest.mark.parametrize("parties", [2, 3, 4])
+@pytest.mark.parametrize("fixed", [DEFAULT, small(network()[0])], ids=["wide", "narrow"])
 @pytest.mark.parametrize("lean_from", [FAT, LEAN], ids=["fat", "lean"])
 @pytest.mark.parametrize("public", [[], [ALL]], ids=["secret", "public"])
-def test_every_opened_value_is_uniform_for_any_input(parties, lean_from, public):
-    from mpc_infer.engine.masked import MaskedEngine
-
+def test_every_opened_value_is_uniform_for_any_input(parties, lean_from, public, fixed):
     graph, weights = network()
     graph = with_public(graph, public)
     batch = 60
-    program = MaskedEngine(lean_from=lean_from).program(graph, batch, parties)
+    program = MaskedEngine(lean_from=lean_from).program(graph, batch, parties, fixed)
+    narrow = {LAYOUTS[request.params[1]].window for request in program.requests if request.op == "compare"}
+    assert narrow == ({32} if fixed is DEFAULT else {24})
+    # Of values that are known to be small some are not: what is opened is as uniform.
     for value in (0.0, -30000.0, 7.0):
-        run = evaluate(graph, weights, {"x": np.full((batch, 1, 8, 8), value / 100)}, parties, lean_from=lean_from)
+        x = {"x": np.full((batch, 1, 8, 8), value / 100)}
+        run = evaluate(graph, weights, x, parties, lean_from=lean_from, fixed=fixed)
         found: dict[tuple[str, object], list[np.ndarray]] = {}
         for op, layout, values in segments(run, program):
             found.setdefault((op, layout), []).append(values)
         assert len(found) == (2 if lean_from == FAT else 3)
         for (op, layout), values in found.items():
-            cells = {"open": 256, "flip": 2}.get(op) or (128 if layout == 0 else 2048)
+            cells = {"open": 256, "flip": 2}.get(op) or 1 << LAYOUTS[layout].tables
             for one in [*values, np.concatenate(values)]:
                 if one.size >= 5 * cells:
                     # Beyond 7 standard deviations with a probability below 1e-9.

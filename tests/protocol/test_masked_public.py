@@ -16,6 +16,7 @@ from mpc_infer.graph.functions import constant
 from mpc_infer.graph.public import ALL, with_public
 from mpc_infer.preprocessing.masked_check import check_program
 from mpc_infer.preprocessing.masked_requests import MaskedRequest
+from mpc_infer.sharing import FixedPoint
 from tests.protocol.forests import graph_of_forest, random_forest
 from tests.protocol.masked_parties import Table, ThreadLink, evaluate, open_with
 from tests.protocol.test_masked_operators import FAT, LEAN, graph_of, single, window
@@ -164,7 +165,7 @@ def test_what_only_the_dealer_knows_of_a_share_is_given_to_the_parties_first():
 def test_fewer_fractional_bits(frac_bits):
     graph = dense([16, 8, 4])
     weights = random_weights(graph)
-    run = evaluate(with_public(graph, ["W*"]), weights, inputs_of(graph, 3), 2, frac_bits=frac_bits)
+    run = evaluate(with_public(graph, ["W*"]), weights, inputs_of(graph, 3), 2, fixed=FixedPoint(frac_bits))
     assert run.worst() <= 4
 
 

@@ -96,6 +96,7 @@ def manifest() -> tuple[Manifest, dict[str, Any]]:
         calibration=Calibration(100, 50),
         analysis=1,
         error_bounds=(3,),
+        value_bits=(21, 23),
         inputs=found.inputs,
         outputs=found.outputs,
     )

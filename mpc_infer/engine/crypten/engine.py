@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mpc_infer.engine.api import Model, Outcome, Shares
+from mpc_infer.engine.api import DEFAULT, Model, Outcome, Shares
 from mpc_infer.engine.crypten.communicator import CountingOpening, LinkOpening
 from mpc_infer.engine.crypten.library import MPCTensor, installed, precision
 from mpc_infer.engine.crypten.operators import apply
@@ -20,7 +20,7 @@ from mpc_infer.errors import PlanMismatch, WrongDtype, WrongShape
 from mpc_infer.evidence.transcript import Transcript
 from mpc_infer.graph import Graph, TensorSpec, infer_shapes
 from mpc_infer.preprocessing import Material, Plan
-from mpc_infer.sharing.fixed import FRAC_BITS
+from mpc_infer.sharing.fixed import FixedPoint
 
 CACHED_PLANS = 64
 MAX_ELEMENTS = 1 << 26
@@ -35,20 +35,20 @@ class CryptenEngine:
     def __init__(self) -> None:
         self._plans: dict[tuple[bytes, int, int, int], Plan] = {}
 
-    def plan(self, graph: Graph, batch: int, parties: int, frac_bits: int = FRAC_BITS) -> Plan:
+    def plan(self, graph: Graph, batch: int, parties: int, fixed: FixedPoint = DEFAULT) -> Plan:
         """Find the plan by running the program once on zeros, with nobody at the other end (see `Engine.plan`)."""
-        key = (graph.digest, batch, parties, frac_bits)
+        key = (graph.digest, batch, parties, fixed.frac_bits)
         if key not in self._plans:
             while len(self._plans) >= CACHED_PLANS:
                 self._plans.pop(next(iter(self._plans)))
-            self._plans[key] = _trace(self.name, graph, batch, parties, frac_bits)
+            self._plans[key] = _trace(self.name, graph, batch, parties, fixed.frac_bits)
         return self._plans[key]
 
-    def load(self, graph: Graph, weights: Shares, link: Link, frac_bits: int = FRAC_BITS) -> Shares:
+    def load(self, graph: Graph, weights: Shares, link: Link, fixed: FixedPoint = DEFAULT) -> Shares:
         """The shares are all that is needed."""
         return weights
 
-    def restore(self, graph: Graph, weights: Shares, parties: int, data: bytes, frac_bits: int = FRAC_BITS) -> Shares:
+    def restore(self, graph: Graph, weights: Shares, parties: int, data: bytes, fixed: FixedPoint = DEFAULT) -> Shares:
         """The shares are all that is needed."""
         return weights
 

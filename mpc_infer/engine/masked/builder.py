@@ -3,20 +3,24 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from mpc_infer.engine.masked.bounds import Bound, bound_of, layout_for, modulus_for, narrowed
 from mpc_infer.engine.masked.program import Role, Slot
 from mpc_infer.engine.masked.shorten import SPARE_BITS, shortened
 from mpc_infer.preprocessing.masked_requests import (
     BY_CONSTANT,
-    FAT,
-    LEAN,
+    LAYOUTS,
+    WIDEST,
     WORD_BITS,
     Kind,
     MaskedRequest,
     is_folded,
-    lane_bits,
 )
 
 Shape = tuple[int, ...]
+ANY_LANE = 32
+"""In how many bits shares of a mask's highest bit are kept is decided when the program is complete."""
+ROUNDED = 4
+"""Units that rounding on the way may add to what is known of a value's size."""
 FROM_SHARES = frozenset({"linear", "apply", "weigh", "multiply", "matmul"}) | BY_CONSTANT
 """Operations for which the parties need their shares of the masks of what they read."""
 
@@ -51,21 +55,32 @@ class Builder:
     Args:
         frac_bits: f.
         lean_from: comparisons of at least this many elements at once take two openings and less material.
+
+    Attributes:
+        bounds: of all values, by number (see `mpc_infer.engine.masked.bounds`).
     """
 
     frac_bits: int
     lean_from: int
     requests: list[MaskedRequest] = field(default_factory=list)
     slots: list[Slot] = field(default_factory=list)
+    bounds: list[Bound] = field(default_factory=list)
     _folded: set[int] = field(default_factory=set)
 
     def add(self, op: str, inputs: Sequence[int], shape: Shape, params: Sequence[int] = ()) -> int:
         """Append a request; the number of its value."""
         request = MaskedRequest(op, tuple(inputs), shape, tuple(params))
+        read = [self.bounds[other] for other in inputs]
+        self.bounds.append(bound_of(request, read, [self.shape(other) for other in inputs]))
         self.requests.append(request)
         number = len(self.requests) - 1
         if is_folded(request, self._folded.__contains__):
             self._folded.add(number)
+        return number
+
+    def limit(self, number: int, bound: Bound) -> int:
+        """Say of a value that it is not larger than this; the value."""
+        self.bounds[number] = narrowed(self.bounds[number], bound)
         return number
 
     def slot(self, slot: Slot) -> int:
@@ -129,14 +144,23 @@ class Builder:
     def compare(self, number: int, bits: int) -> tuple[int, int]:
         """Where a masked value is not negative: a pattern or a flip, and its layout."""
         shape = self.shape(number)
-        layout = LEAN if self.requests[number].size >= self.lean_from else FAT
+        # Two units less: bits that are ignored, or not sent, may borrow.
+        self.limit(number, (1 << WIDEST) - 2 << bits)
+        layout = layout_for(self.bounds[number], bits, lean=self.requests[number].size >= self.lean_from)
         pattern = self.add("compare", (number,), shape, (bits, layout))
-        return (self.add("flip", (pattern,), shape) if layout == LEAN else pattern), layout
+        return (self.add("flip", (pattern,), shape, (layout,)) if LAYOUTS[layout].lean else pattern), layout
 
     def select(self, pattern: tuple[int, int], number: int, bits: int) -> int:
         """The value, shifted right, where a comparison was positive, else 0."""
         found, layout = pattern
-        return self.add("select", (found, number), self.shape(number), (bits, layout, WORD_BITS, lane_bits(bits)))
+        params = (bits, layout, modulus_for(self.bounds[number], bits), ANY_LANE)
+        return self.add("select", (found, number), self.shape(number), params)
+
+    def truncate(self, number: int, bits: int) -> int:
+        """A masked value without so many fractional bits, as a share."""
+        return self.add(
+            "truncate", (number,), self.shape(number), (bits, modulus_for(self.bounds[number], bits), ANY_LANE)
+        )
 
     def masked(self, tensor: Tensor) -> int:
         """A tensor with f fractional bits, opened."""
@@ -150,8 +174,7 @@ class Builder:
             if 0 in tensor.opened:
                 tensor.shares[0] = self.lift(tensor.opened[0], 1)
             else:
-                number, bits = self.nearest(tensor)
-                tensor.shares[0] = self.add("truncate", (number,), tensor.shape, (bits,))
+                tensor.shares[0] = self.truncate(*self.nearest(tensor))
         return tensor.shares[0]
 
     def own(self, tensor: Tensor) -> int:
@@ -193,6 +216,11 @@ class Builder:
     def waits(self, tensor: Tensor) -> bool:
         """Whether a tensor still has too many fractional bits."""
         return 0 not in tensor.opened and 0 not in tensor.shares
+
+    def know(self, tensor: Tensor, value_bits: int) -> None:
+        """Say of a tensor that it is below 2^value_bits units of 2^-f, and not by less than what roundings take."""
+        for bits, number in (*tensor.shares.items(), *tensor.opened.items()):
+            self.limit(number, (1 << value_bits) - ROUNDED << bits)
 
     def settle(self, tensor: Tensor) -> None:
         """Open a tensor that is read more than once, so that nothing is computed twice."""

@@ -1,7 +1,7 @@
 """From a graph to a masked program."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from mpc_infer.engine.masked.builder import Builder, Tensor
 from mpc_infer.engine.masked.lower_functions import SPLINES
@@ -11,10 +11,11 @@ from mpc_infer.engine.masked.lower_pool import POOLS
 from mpc_infer.engine.masked.lower_steps import STEPS
 from mpc_infer.engine.masked.lower_trees import TREES
 from mpc_infer.engine.masked.program import Program, Role, Slot, make_plan
-from mpc_infer.errors import UnsupportedOperator
+from mpc_infer.errors import CorruptModel, UnsupportedOperator
 from mpc_infer.graph import Graph, infer_shapes
 from mpc_infer.graph.ir import Node
 from mpc_infer.preprocessing.masked_check import check_program
+from mpc_infer.sharing.fixed import FixedPoint
 
 MAX_FRAC_BITS = 16
 LEAN_FROM = 2048
@@ -34,20 +35,35 @@ class Lowering:
         builder: the program as far as it is written.
         graph: what is compiled.
         shapes: of all tensors, with the batch.
+
+    Args:
+        value_bits: see `FixedPoint`.
     """
 
-    def __init__(self, graph: Graph, batch: int, builder: Builder) -> None:
+    def __init__(self, graph: Graph, batch: int, builder: Builder, value_bits: Sequence[int] = ()) -> None:
         self.builder = builder
         self.graph = graph
         self.shapes = infer_shapes(graph, batch)
         self.nodes, moved = pools_first(graph)
         # What a moved pool makes has its own shape, under the name of what the Relu made.
         self.shapes.update({name: self.shapes[pooled] for name, pooled in moved.items()})
+        self._value_bits = self._named(value_bits)
         self._weights = {spec.name for spec in graph.weights}
         self._public = frozenset(graph.public_weights)
         self._tensors: dict[str, Tensor] = {}
         self._reads = Counter(name for node in graph.nodes for name in node.inputs)
         self._reads.update(spec.name for spec in graph.outputs)
+
+    def _named(self, value_bits: Sequence[int]) -> dict[str, int]:
+        names = [spec.name for spec in self.graph.inputs] + [node.outputs[0] for node in self.graph.nodes]
+        if value_bits and len(value_bits) != len(names):
+            raise CorruptModel(f"{len(value_bits)} sizes of values for {len(names)} inputs and nodes")
+        found = dict(zip(names, value_bits, strict=False))
+        for node in self.nodes if found else ():
+            # What a moved pool makes is as large as what the Relu, which now follows it, read.
+            if node.op == "MaxPool":
+                found[node.outputs[0]] = found[node.inputs[0]]
+        return found
 
     def run(self) -> None:
         """Lower inputs and nodes."""
@@ -74,6 +90,8 @@ class Lowering:
         return self._tensors[name]
 
     def _define(self, name: str, tensor: Tensor) -> None:
+        if name in self._value_bits:
+            self.builder.know(tensor, self._value_bits[name])
         if self._reads[name] > 1 and not (self._read_as_share(name) and self.builder.is_own(tensor)):
             self.builder.settle(tensor)
         self._tensors[name] = tensor
@@ -91,20 +109,23 @@ class Lowering:
         return node.op in PRODUCTS and self.is_public(weight)
 
 
-def compile_graph(graph: Graph, batch: int, parties: int, frac_bits: int, *, lean_from: int = LEAN_FROM) -> Program:
+def compile_graph(graph: Graph, batch: int, parties: int, fixed: FixedPoint, *, lean_from: int = LEAN_FROM) -> Program:
     """Compile a graph for a number of rows and parties.
 
     Args:
+        fixed: of the model.
         lean_from: comparisons of at least this many elements at once take a round more and a seventh of the material.
 
     Raises:
         UnsupportedOperator: a node has no masked protocol, or f is more than 16.
         WrongShape: no such batch.
+        CorruptModel: `value_bits` do not fit the graph.
         InvalidRequest: the plan would ask for more than dealers accept.
     """
+    frac_bits = fixed.frac_bits
     if not 8 <= frac_bits <= MAX_FRAC_BITS:
         raise UnsupportedOperator(f"the masked engine has 8 to {MAX_FRAC_BITS} fractional bits, not {frac_bits}")
-    lowering = Lowering(graph, batch, Builder(frac_bits, lean_from))
+    lowering = Lowering(graph, batch, Builder(frac_bits, lean_from), fixed.value_bits)
     lowering.run()
     builder = lowering.builder
     outputs = tuple(

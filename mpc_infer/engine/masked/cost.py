@@ -1,5 +1,6 @@
 """What each node of a graph costs on the masked engine."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 from mpc_infer.engine.costs import NodeCost
@@ -10,6 +11,7 @@ from mpc_infer.engine.masked.program import COMMUNICATING, levels, message_words
 from mpc_infer.graph import Graph
 from mpc_infer.preprocessing.masked_requests import MaskedRequest
 from mpc_infer.preprocessing.requests import words
+from mpc_infer.sharing.fixed import FixedPoint
 
 OUTPUTS = "(outputs)"
 
@@ -17,9 +19,9 @@ OUTPUTS = "(outputs)"
 class _Marking(Lowering):
     """Notes after which request each input and node ends."""
 
-    def __init__(self, graph: Graph, batch: int, builder: Builder) -> None:
+    def __init__(self, graph: Graph, batch: int, builder: Builder, value_bits: Sequence[int]) -> None:
         self.ends: list[int] = []
-        super().__init__(graph, batch, builder)
+        super().__init__(graph, batch, builder, value_bits)
 
     def _define(self, name: str, tensor: Tensor) -> None:
         super()._define(name, tensor)
@@ -27,7 +29,7 @@ class _Marking(Lowering):
 
 
 def node_costs(
-    graph: Graph, batch: int, parties: int, frac_bits: int, *, lean_from: int = LEAN_FROM
+    graph: Graph, batch: int, parties: int, fixed: FixedPoint, *, lean_from: int = LEAN_FROM
 ) -> tuple[NodeCost, ...]:
     """The cost of every node, in the order in which they are run; they add up to the plan's.
 
@@ -37,7 +39,7 @@ def node_costs(
     Raises:
         UnsupportedOperator, WrongShape: as :func:`mpc_infer.engine.masked.compiler.compile_graph`.
     """
-    lowering = _Marking(graph, batch, Builder(frac_bits, lean_from))
+    lowering = _Marking(graph, batch, Builder(fixed.frac_bits, lean_from), fixed.value_bits)
     lowering.run()
     outputs = [lowering.builder.result(lowering.tensor(spec.name)) for spec in graph.outputs]
     requests = lowering.builder.finish(outputs)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mpc_infer.engine.api import Model, Outcome, Shares
+from mpc_infer.engine.api import DEFAULT, Model, Outcome, Shares
 from mpc_infer.engine.link import Link
 from mpc_infer.engine.masked import packing
 from mpc_infer.engine.masked.compiler import LEAN_FROM, compile_graph
@@ -22,7 +22,7 @@ from mpc_infer.graph import Graph
 from mpc_infer.preprocessing import Material, Plan
 from mpc_infer.preprocessing.masked_requests import WORD_BITS
 from mpc_infer.sharing import fresh_seed
-from mpc_infer.sharing.fixed import FRAC_BITS
+from mpc_infer.sharing.fixed import FixedPoint
 
 Words = NDArray[np.uint64]
 MAX_PROGRAMS = 64
@@ -45,54 +45,56 @@ class MaskedEngine:
     def __init__(self, *, lean_from: int = LEAN_FROM, device: str = "cpu") -> None:
         self._lean_from = lean_from
         self._products = products_on(device)
-        self._programs: dict[tuple[bytes, int, int, int], Program] = {}
+        self._programs: dict[tuple[bytes, int, int, FixedPoint], Program] = {}
 
-    def program(self, graph: Graph, batch: int, parties: int, frac_bits: int = FRAC_BITS) -> Program:
+    def program(self, graph: Graph, batch: int, parties: int, fixed: FixedPoint = DEFAULT) -> Program:
         """The compiled graph (see `compile_graph`). Cached."""
-        key = (graph.digest, batch, parties, frac_bits)
+        key = (graph.digest, batch, parties, fixed)
         if key not in self._programs:
             while len(self._programs) >= MAX_PROGRAMS:
                 del self._programs[next(iter(self._programs))]
-            self._programs[key] = compile_graph(graph, batch, parties, frac_bits, lean_from=self._lean_from)
+            self._programs[key] = compile_graph(graph, batch, parties, fixed, lean_from=self._lean_from)
         return self._programs[key]
 
-    def plan(self, graph: Graph, batch: int, parties: int, frac_bits: int = FRAC_BITS) -> Plan:
+    def plan(self, graph: Graph, batch: int, parties: int, fixed: FixedPoint = DEFAULT) -> Plan:
         """The plan (see `Engine.plan`). Cached."""
-        return self.program(graph, batch, parties, frac_bits).plan
+        return self.program(graph, batch, parties, fixed).plan
 
-    def load(self, graph: Graph, weights: Shares, link: Link, frac_bits: int = FRAC_BITS) -> MaskedModel:
+    def load(self, graph: Graph, weights: Shares, link: Link, fixed: FixedPoint = DEFAULT) -> MaskedModel:
         """Open a model's weights under fresh masks (see `open_model`)."""
-        return open_model(self.program(graph, 1, link.size, frac_bits), weights, fresh_seed(), link)
+        return open_model(self.program(graph, 1, link.size, fixed), weights, fresh_seed(), link, fixed)
 
     def restore(
-        self, graph: Graph, weights: Shares, parties: int, data: bytes, frac_bits: int = FRAC_BITS
+        self, graph: Graph, weights: Shares, parties: int, data: bytes, fixed: FixedPoint = DEFAULT
     ) -> MaskedModel:
         """A model that was loaded before, without the other parties (see `restore_model`)."""
-        return restore_model(self.program(graph, 1, parties, frac_bits), weights, data)
+        return restore_model(self.program(graph, 1, parties, fixed), weights, data, fixed)
 
     def prepare(self, graph: Graph, model: Model, material: Material, rank: int) -> None:
         """Work out everything that does not depend on the input (see `Engine.prepare`)."""
-        program, opened = self._program_of(graph, material), _opened(model)
+        opened = _opened(model)
+        program = self._program_of(graph, opened, material)
         material.prepare(lambda parts: prepare(program, opened, rank, _words(parts), self._products))
 
     def run(
         self, graph: Graph, weights: Model, inputs: Shares, material: Material, link: Link, pairs: PairSeeds
     ) -> Outcome:
         """Evaluate a graph on shares (see `Engine.run`)."""
-        program = self._program_of(graph, material)
+        opened = _opened(weights)
+        program = self._program_of(graph, opened, material)
         if material.prepared:
             session = material.take_prepared()
         else:
             parts = [material.take(request) for request in material.plan.requests]
-            session = prepare(program, _opened(weights), link.rank, _words(parts), self._products)
+            session = prepare(program, opened, link.rank, _words(parts), self._products)
         material.finish()
         if not isinstance(session, Session):
             raise PlanMismatch("the material was prepared by another engine")
         return execute(program, session, inputs, link)
 
-    def _program_of(self, graph: Graph, material: Material) -> Program:
+    def _program_of(self, graph: Graph, model: MaskedModel, material: Material) -> Program:
         plan = material.plan
-        program = self.program(graph, plan.batch, plan.parties, plan.frac_bits)
+        program = self.program(graph, plan.batch, plan.parties, model.fixed)
         if program.plan.digest != plan.digest:
             raise PlanMismatch("the material was made for another plan")
         return program

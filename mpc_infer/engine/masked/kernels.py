@@ -19,8 +19,8 @@ _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
 _TWO = np.uint64(2)
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
-_OFFSET = np.uint64(1 << 62)
 _SIGN = np.uint64(32)
+_NARROW_SIGN = np.uint64(24)
 
 
 @kernel("u8[::1], u8, b1, u4[:, ::1], u8[:, ::1], u8[::1]")
@@ -59,19 +59,39 @@ def compare_lean(delta: Words, bits: np.uint64, first: bool, halves: Halves, wor
         out[place] = pending
 
 
+@kernel("u8[::1], u8, b1, u8[:, ::1], u1[::1]")
+def compare_narrow(delta: Words, bits: np.uint64, first: bool, tables: Words, out: Bytes) -> None:
+    """Pick the entries of the truth tables; see `narrow_tables_left` for their layout."""
+    lead, six = (_ONE if first else _ZERO), np.uint64(63)
+    for i in range(delta.size):
+        window = delta[i] >> bits
+        d0, d1, d2 = (window >> np.uint64(18)) & six, (window >> np.uint64(12)) & six, (window >> np.uint64(6)) & six
+        found = (tables[0, i] >> d0) & _ONE
+        found |= ((tables[1, i] >> d1) & _ONE) << np.uint64(1)
+        found |= ((tables[2, i] >> d2) & _ONE) << np.uint64(2)
+        found |= ((tables[3, i] >> (window & six)) & _ONE) << np.uint64(3)
+        found |= ((tables[4, i] >> d0) & _ONE) << np.uint64(4)
+        found |= ((tables[5, i] >> d1) & _ONE) << np.uint64(5)
+        found |= ((tables[6, i] >> d2) & _ONE) << np.uint64(6)
+        found |= ((((window >> _NARROW_SIGN) & _ONE) ^ _ONE) & lead) << np.uint64(7)
+        out[i] = np.uint8(found)
+
+
 @kernel("u8[::1], u8, b1, u8[:, :, ::1], u1[::1]")
 def compare_fat(delta: Words, bits: np.uint64, first: bool, tables: Words, out: Bytes) -> None:
     """Pick the entries of the truth tables; see `fat_tables_left` for their layout."""
+    count = tables.shape[1]
+    digits = (count + 1) // 2
     for i in range(delta.size):
         window = delta[i] >> bits
-        found = ((window >> _SIGN) & _ONE) ^ _ONE if first else _ZERO
-        found <<= np.uint64(7)
-        for digit in range(4):
-            value = (window >> np.uint64(24 - 8 * digit)) & np.uint64(255)
+        found = ((window >> np.uint64(8 * digits)) & _ONE) ^ _ONE if first else _ZERO
+        found <<= np.uint64(count)
+        for digit in range(digits):
+            value = (window >> np.uint64(8 * (digits - 1 - digit))) & np.uint64(255)
             part, bit = value >> np.uint64(6), value & np.uint64(63)
             found |= ((tables[i, digit, part] >> bit) & _ONE) << np.uint64(digit)
-            if digit < 3:
-                found |= ((tables[i, 4 + digit, part] >> bit) & _ONE) << np.uint64(4 + digit)
+            if digit < digits - 1:
+                found |= ((tables[i, digits + digit, part] >> bit) & _ONE) << np.uint64(digits + digit)
         out[i] = np.uint8(found)
 
 
@@ -118,6 +138,41 @@ def flip_lean(
             if first:
                 bits ^= np.uint64(constant[p])
             word |= bits << np.uint64(i - start)
+        out[start >> 6] ^= word
+
+
+@kernel("u1[::1], b1, u1[::1], u4[::1], u1[::1], u2[::1], u8[::1]")
+def flip_narrow(
+    pattern: Bytes,
+    first: bool,
+    constant: Bytes,
+    asked: Halves,
+    chosen: Bytes,
+    monomials: Quarters,
+    out: Words,
+) -> None:
+    """As `flip_lean`.
+
+    Args:
+        pattern: opened.
+        constant, asked: of `NarrowTables`, `asked` being its `chosen`.
+        chosen: this party's shares of the mask bits, bit 7 being somebody else's affair.
+        monomials: and of their products.
+        out: 64 bits to a word.
+    """
+    seven, own = np.uint32(7), np.uint32(127)
+    for start in range(0, pattern.size, 64):
+        word = _ZERO
+        for i in range(start, min(start + 64, pattern.size)):
+            p = pattern[i]
+            bits = ((np.uint32(monomials[i]) << seven) | (np.uint32(chosen[i]) & own)) & asked[p]
+            bits ^= bits >> np.uint32(16)
+            bits ^= bits >> np.uint32(8)
+            bits ^= bits >> np.uint32(4)
+            bit = (np.uint64(0x6996) >> np.uint64(bits & np.uint32(15))) & _ONE
+            if first:
+                bit ^= np.uint64(constant[p])
+            word |= bit << np.uint64(i - start)
         out[start >> 6] ^= word
 
 
@@ -190,7 +245,7 @@ def select_fat(
 
     Args:
         starts, terms, signs: of `FatTables`.
-        ones, many, small: shares of terms 1 to 23, of all 24 times R, and (when bits are dropped) times M.
+        ones, many, small: shares of all terms but the constant, of all times R, and (when bits are dropped) times M.
         out: (n,).
     """
     lead, up = _ONE if first else _ZERO, modulus - bits
@@ -214,13 +269,14 @@ def select_fat(
             out[i] += (top << up) & wrap
 
 
-@kernel("u8[::1], u8, b1, u2[::1], u8[::1]", "u8[::1], u8, b1, u4[::1], u8[::1]")
-def truncate(delta: Words, bits: np.uint64, first: bool, small: Lanes, out: Words) -> None:
-    """Add the public part of the value without its lowest bits, and the share of what a wrap adds: M, in 16 bits."""
-    up, less = np.uint64(64) - bits, _ONE << (np.uint64(62) - bits)
+@kernel("u8[::1], u8, u8, b1, u2[::1], u8[::1]", "u8[::1], u8, u8, b1, u4[::1], u8[::1]")
+def truncate(delta: Words, bits: np.uint64, modulus: np.uint64, first: bool, small: Lanes, out: Words) -> None:
+    """Add the public part of the value without its lowest bits, and the share of what a wrap adds: M, in few bits."""
+    up, offset, less = modulus - bits, _ONE << (modulus - _TWO), _ONE << (modulus - _TWO - bits)
+    within, last = _ALL >> (np.uint64(64) - modulus), modulus - _ONE
     for i in range(delta.size):
-        c = delta[i] + _OFFSET
-        out[i] += (np.uint64(small[i]) << up) & ((c >> np.uint64(63)) - _ONE)
+        c = (delta[i] + offset) & within
+        out[i] += (np.uint64(small[i]) << up) & ((c >> last) - _ONE)
         if first:
             out[i] += (c >> bits) - less
 
@@ -246,7 +302,7 @@ def bit_fat(
     ones: Words,
     out: Words,
 ) -> None:
-    """Add [positive] 2^scale, from shares of terms 1 to 23."""
+    """Add [positive] 2^scale, from shares of all terms but the constant."""
     lead = _ONE if first else _ZERO
     for i in range(out.size):
         total = _ZERO

@@ -1,6 +1,7 @@
 """Lowering of division, roots and of what needs them: they bring their argument into a bounded domain first."""
 
 from collections.abc import Callable, Mapping
+from math import isqrt
 from typing import TYPE_CHECKING
 
 from mpc_infer.engine.masked.builder import Builder, Tensor
@@ -34,7 +35,7 @@ def truncated(builder: Builder, share: int, bits: int) -> int:
 
 def truncated_share(builder: Builder, share: int, bits: int) -> int:
     """A share with so many fractional bits too many, as a share with f."""
-    return builder.add("truncate", (builder.open(share, bits),), builder.shape(share), (bits,))
+    return builder.truncate(builder.open(share, bits), bits)
 
 
 def scaled_down(builder: Builder, number: int, low: int, top: int, step: int) -> tuple[int, int]:
@@ -52,7 +53,7 @@ def scaled_down(builder: Builder, number: int, low: int, top: int, step: int) ->
     factor = _staircase(builder, bits, [_units(-mark, f) for mark in marks], shape)
     root = factor if step == 1 else _staircase(builder, bits, [_units(-(mark // step), f) for mark in marks], shape)
     opened = builder.open(factor)
-    normal = builder.add("multiply", (number, opened), shape)
+    normal = builder.limit(builder.add("multiply", (number, opened), shape), 2 << 2 * f + step)
     return truncated(builder, normal, f), opened if step == 1 else builder.open(root)
 
 
@@ -123,16 +124,21 @@ def layer_norm(lowering: "Lowering", node: Node) -> Tensor:
     """(x - mean) / sqrt(variance + epsilon) gamma + beta, over the last axis."""
     builder, data = lowering.builder, lowering.tensor(node.inputs[0])
     f, shape, row = builder.frac_bits, data.shape, (*data.shape[:-1], 1)
-    centred = _centred(builder, builder.masked(data))
+    number = builder.masked(data)
+    centred = _centred(builder, number)
     squares = builder.add("multiply", (centred, centred), shape)
     total = builder.reshape(builder.view("reduce", (squares,), shape[:-1], (len(shape) - 1,)), row)
+    _limit_squares(builder, total, number, shape[-1])
     # Truncated before the division too: a divisor with enough digits would not fit beside 2 f fractional bits.
-    short = builder.add("truncate", (builder.open(total, f),), row, (f,))
+    short = builder.truncate(builder.open(total, f), f)
     divided = builder.view("scale", (short,), row, (_share_of_one(shape[-1], f),))
-    variance = builder.add("truncate", (builder.open(divided, f + FINER),), row, (f + FINER,))
+    variance = builder.truncate(builder.open(divided, f + FINER), f + FINER)
     epsilon = max(1, constant_units(node.attributes["epsilon"], f))
     root = inverse_root(builder, builder.open(builder.shift(variance, epsilon)), FINER)
-    normal = truncated_share(builder, builder.add("multiply", (centred, root), shape), f + FINER)
+    product = builder.add("multiply", (centred, root), shape)
+    # No element is further from the mean than sqrt(n) deviations; twice that covers what mean and root are off.
+    builder.limit(product, 2 * (isqrt(shape[-1]) + 1) << 2 * f + FINER)
+    normal = truncated_share(builder, product, f + FINER)
     factor = factor_of_share(lowering, normal, node.inputs[1])
     weighed = times(lowering, "weigh", factor, node.inputs[1], shape, shape[-1:])
     beta = bias_share(lowering, node.inputs[2], shape[-1:], wide=True)
@@ -145,6 +151,13 @@ def _centred(builder: Builder, number: int) -> int:
     sums = builder.reshape(builder.view("reduce", (number,), shape[:-1], (len(shape) - 1,)), row)
     mean = truncated(builder, builder.lift(sums, _share_of_one(shape[-1], f)), f + FINER)
     return builder.total((number, mean), (1, -1), shape)
+
+
+def _limit_squares(builder: Builder, total: int, number: int, count: int) -> None:
+    # Squared distances from the mean sum to no more than those from zero. The mean is a unit or two off.
+    bound = builder.bounds[number]
+    if bound is not None:
+        builder.limit(total, count * (bound + 4) ** 2)
 
 
 def _share_of_one(count: int, frac_bits: int) -> int:

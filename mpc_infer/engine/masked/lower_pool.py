@@ -38,6 +38,7 @@ def maximum_over(builder: Builder, number: int, axis: int, bits: int) -> int:
         share = maximum(builder, upper, lower, bits)
         if rest:
             share = builder.join((share, builder.lift(builder.part(number, axis, size - 1, size), 1)), axis)
+        builder.limit(share, builder.bounds[number])
         if half + rest == 1:
             return share
         number = builder.open(share, bits)

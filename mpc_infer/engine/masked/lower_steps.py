@@ -108,6 +108,7 @@ def _halve(builder: Builder, number: int, places: int, axis: int, bits: int) -> 
         share = builder.total((gain, builder.lift(other, 1)), (1, 1), shape)
         if size % 2:
             share = builder.join((share, builder.lift(builder.part(values, axis, even, size), 1)), axis)
+        builder.limit(share, builder.bounds[values])
         results.append(builder.open(share, bits if values == number else 0))
     return results[0], results[1]
 

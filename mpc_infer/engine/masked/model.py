@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpc_infer.encoding import digest
+from mpc_infer.engine.api import DEFAULT
 from mpc_infer.engine.link import Link, sum_ring
 from mpc_infer.engine.masked.program import Program, Role, Slot
 from mpc_infer.errors import ModelShareMismatch, PlanMismatch
 from mpc_infer.preprocessing.masked_dealer import weight_mask
 from mpc_infer.preprocessing.masked_requests import MaskedRequest
 from mpc_infer.sharing import decode_tensors, encode_tensors
+from mpc_infer.sharing.fixed import FixedPoint
 from mpc_infer.sharing.stream import SEED_BYTES
 
 Words = NDArray[np.uint64]
@@ -37,12 +39,14 @@ class MaskedModel:
         seed: 32 bytes, this party's; it travels to the dealer, sealed, with every request for material.
         weights, biases: secret, by slot.
         public: weights that everybody may know, by slot.
+        fixed: how its numbers are held.
     """
 
     seed: bytes
     weights: Mapping[Slot, Weight]
     biases: Mapping[Slot, Words]
     public: Mapping[Slot, Words]
+    fixed: FixedPoint
 
     @cached_property
     def digest(self) -> bytes:
@@ -61,7 +65,7 @@ def weight_slots(program: Program) -> list[tuple[MaskedRequest, Slot]]:
     return [(request, program.slots[request.params[0]]) for request in program.requests if request.op == "weight"]
 
 
-def open_model(program: Program, weights: Shares, seed: bytes, link: Link) -> MaskedModel:
+def open_model(program: Program, weights: Shares, seed: bytes, link: Link, fixed: FixedPoint = DEFAULT) -> MaskedModel:
     """Open all weights under their masks, once per model and lane. Rounds: one to agree, and one for each weight.
 
     1. Agree on the slots, and on public weights.
@@ -74,6 +78,7 @@ def open_model(program: Program, weights: Shares, seed: bytes, link: Link) -> Ma
         weights: this party's shares, and public weights as they are, by the graph's names.
         seed: 32 fresh bytes, used for this model only.
         link: in a session.
+        fixed: of the model.
 
     Raises:
         SessionAborted: as the link; PlanMismatch when parties open different models.
@@ -87,15 +92,16 @@ def open_model(program: Program, weights: Shares, seed: bytes, link: Link) -> Ma
         if theirs != ours:
             raise PlanMismatch(f"party {party} opens another model", party=party)
     opened = {slot: _open(request, slot_share(slot, weights), seed, link) for request, slot in slots}
-    return MaskedModel(seed, opened, biases, public)
+    return MaskedModel(seed, opened, biases, public, fixed)
 
 
-def restore_model(program: Program, weights: Shares, data: bytes) -> MaskedModel:
+def restore_model(program: Program, weights: Shares, data: bytes, fixed: FixedPoint) -> MaskedModel:
     """The model that `MaskedModel.to_bytes` kept, without the other parties. They check its digest in every session.
 
     Args:
         program: of any batch.
         weights: as for `open_model`.
+        fixed: of the model.
 
     Raises:
         ModelShareMismatch: the bytes are of another model.
@@ -108,7 +114,7 @@ def restore_model(program: Program, weights: Shares, data: bytes) -> MaskedModel
         raise ModelShareMismatch("what was kept of the model does not fit its graph")
     weighed = [Weight(share, kept[f"{index}"]) for index, share in enumerate(shares)]
     biases, public = _of_role(program, weights, Role.BIAS), _public(program, weights)
-    return MaskedModel(data[:SEED_BYTES], dict(zip(slots, weighed, strict=True)), biases, public)
+    return MaskedModel(data[:SEED_BYTES], dict(zip(slots, weighed, strict=True)), biases, public, fixed)
 
 
 def _of_role(program: Program, weights: Shares, *roles: Role) -> dict[Slot, Words]:

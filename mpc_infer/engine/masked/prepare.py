@@ -27,8 +27,15 @@ from mpc_infer.engine.masked.state import (
 )
 from mpc_infer.errors import PlanMismatch
 from mpc_infer.preprocessing.masked_dealer import lanes
-from mpc_infer.preprocessing.masked_layout import fat_tables, lean_tables
-from mpc_infer.preprocessing.masked_requests import FAT, SPLINE_TERMS, WORD_BITS, MaskedRequest, lane_bits, may_wrap
+from mpc_infer.preprocessing.masked_layout import fat_tables, lean_tables, narrow_tables
+from mpc_infer.preprocessing.masked_requests import (
+    LEAN,
+    SPLINE_TERMS,
+    WORD_BITS,
+    MaskedRequest,
+    layout_of,
+    may_wrap,
+)
 from mpc_infer.preprocessing.masked_views import VIEWS, ring_word
 
 Parts = Sequence[Words]
@@ -173,43 +180,49 @@ def _unfold(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequ
 
 def _truncate(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequence[Any], parts: Parts) -> State:
     value: Masked = inputs[0]
-    bits, small = ring_word(request.params[0]), lanes(parts[1], lane_bits(request.params[0]))[: request.size]
+    bits, modulus, lane = request.params
+    sizes, small = (ring_word(bits), ring_word(modulus)), lanes(parts[1], lane)[: request.size]
 
     def add(target: Words) -> None:
-        kernels.truncate(value.delta.reshape(-1), bits, prep.first, small, target.reshape(-1))
+        kernels.truncate(value.delta.reshape(-1), *sizes, prep.first, small, target.reshape(-1))
 
     return Shared(np.negative(parts[0]).reshape(request.shape), [add])
 
 
 def _compare(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequence[Any], parts: Parts) -> State:
     value: Masked = inputs[0]
-    bits, place, count = ring_word(request.params[0]), prep.segment(number), request.size
-    if request.params[1] == FAT:
-        found, tables = place.view(np.uint8)[:count], parts[1].reshape(count, 7, 4)
-        prep.at(number, lambda: kernels.compare_fat(value.delta.reshape(-1), bits, prep.first, tables, found))
-        return Bits(found)
-    halves, words = parts[1].view(np.uint32).reshape(8, count), parts[2].reshape(3, count)
-    prep.at(number, lambda: kernels.compare_lean(value.delta.reshape(-1), bits, prep.first, halves, words, place))
-    return Bits(place, parts[0].view(np.uint16)[:count])
+    bits, layout, place, count = ring_word(request.params[0]), layout_of(request), prep.segment(number), request.size
+    if request.params[1] == LEAN:
+        halves, words = parts[1].view(np.uint32).reshape(8, count), parts[2].reshape(3, count)
+        prep.at(number, lambda: kernels.compare_lean(value.delta.reshape(-1), bits, prep.first, halves, words, place))
+        return Bits(place, parts[0].view(np.uint16)[:count])
+    found, pick = place.view(np.uint8)[:count], kernels.compare_narrow if layout.lean else kernels.compare_fat
+    tables = parts[1].reshape((layout.tables, count) if layout.lean else (count, layout.tables, -1))
+    prep.at(number, lambda: pick(value.delta.reshape(-1), bits, prep.first, tables, found))
+    return Bits(found, parts[0].view(np.uint8)[:count])
 
 
 def _flip(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequence[Any], parts: Parts) -> State:
     pattern: Bits = inputs[0]
-    place, tables = prep.segment(number), lean_tables()
+    place, chosen = prep.segment(number), pattern.masks
     place ^= parts[0]
-    low, high = parts[1], parts[2].view(np.uint32)[: request.size]
-    chosen = pattern.masks
     if chosen is None:
-        raise PlanMismatch("a pattern of another layout is flipped")
-    public = (tables.constant, tables.single, tables.low, tables.high)
-    prep.at(number, lambda: kernels.flip_lean(pattern.opened, prep.first, *public, chosen, low, high, place))
+        raise PlanMismatch("a pattern without masks is flipped")
+    if request.params[0] == LEAN:
+        wide, low, high = lean_tables(), parts[1], parts[2].view(np.uint32)[: request.size]
+        public = (wide.constant, wide.single, wide.low, wide.high)
+        prep.at(number, lambda: kernels.flip_lean(pattern.opened, prep.first, *public, chosen, low, high, place))
+    else:
+        tables, products = narrow_tables(), parts[1].view(np.uint16)[: request.size]
+        asked = (tables.constant, tables.chosen)
+        prep.at(number, lambda: kernels.flip_narrow(pattern.opened, prep.first, *asked, chosen, products, place))
     return Bits(place)
 
 
 def _select(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequence[Any], parts: Parts) -> State:
     found, value = inputs
-    count, (bits, layout, modulus, lane) = request.size, request.params
-    if layout == FAT:
+    count, (bits, _, modulus, lane) = request.size, request.params
+    if not layout_of(request).lean:
         return Shared(None, [_select_fat(prep, request, found, value, parts)])
     words, sizes = parts[0].reshape(3, count), (ring_word(bits), ring_word(modulus))
     small = lanes(parts[1], lane)[: 2 * count].reshape(2, -1) if may_wrap(request) else None
@@ -227,11 +240,11 @@ def _select(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequ
 def _select_fat(
     prep: Preparation, request: MaskedRequest, found: Bits, value: Masked, parts: Parts
 ) -> Callable[[Words], None]:
-    count, (bits, _, modulus, lane), tables = request.size, request.params, fat_tables()
-    ones, many = parts[0].reshape(count, 23), parts[1].reshape(count, 24)
-    grid = np.zeros((0, 24), dtype=np.uint16)
+    count, (bits, layout, modulus, lane), terms = request.size, request.params, layout_of(request).terms
+    ones, many, tables = parts[0].reshape(count, terms - 1), parts[1].reshape(count, terms), fat_tables(layout)
+    grid = np.zeros((0, terms), dtype=np.uint16)
     if bits:
-        grid = lanes(parts[2], lane)[: 24 * count].reshape(-1, 24)
+        grid = lanes(parts[2], lane)[: terms * count].reshape(-1, terms)
     public, sizes = (tables.starts, tables.terms, tables.signs), (ring_word(bits), ring_word(modulus))
 
     def add(target: Words) -> None:
@@ -243,16 +256,16 @@ def _select_fat(
 
 def _bit(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequence[Any], parts: Parts) -> State:
     found: Bits = inputs[0]
-    scale, tables = ring_word(request.params[0]), fat_tables()
+    scale, layout = ring_word(request.params[0]), layout_of(request)
 
     def add(target: Words) -> None:
         out = target.reshape(-1)
-        if request.params[1] == FAT:
-            ones = parts[0].reshape(-1, 23)
+        if layout.lean:
+            kernels.bit_lean(found.opened, scale, prep.first, parts[0], out)
+        else:
+            ones, tables = parts[0].reshape(-1, layout.terms - 1), fat_tables(request.params[1])
             public = (tables.starts, tables.terms, tables.signs)
             kernels.bit_fat(found.opened, scale, prep.first, *public, ones, out)
-        else:
-            kernels.bit_lean(found.opened, scale, prep.first, parts[0], out)
 
     return Shared(None, [add])
 

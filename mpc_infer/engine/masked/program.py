@@ -6,7 +6,7 @@ from functools import cached_property
 
 from mpc_infer.engine.frames import HEADER_BYTES
 from mpc_infer.preprocessing import Plan
-from mpc_infer.preprocessing.masked_requests import FAT, Kind, MaskedRequest, packed
+from mpc_infer.preprocessing.masked_requests import Kind, MaskedRequest, layout_of, packed
 from mpc_infer.preprocessing.plan import PlanLimits, check_limits
 
 COMMUNICATING = frozenset({"open", "compare", "flip"})
@@ -126,7 +126,7 @@ def message_bits(request: MaskedRequest) -> int:
     """Bits of each element of a request's message: what an opening keeps, 8 or 12 of a comparison, 1 of a flip."""
     if request.op == "open":
         return request.params[2]
-    return 1 if request.op == "flip" else 8 if request.params[1] == FAT else 12
+    return 1 if request.op == "flip" else layout_of(request).field
 
 
 def bytes_sent(requests: tuple[MaskedRequest, ...], parties: int) -> int:

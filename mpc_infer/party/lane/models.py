@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass, field
 
-from mpc_infer.engine.api import Engine, Model, Shares, digest_of, kept
+from mpc_infer.engine.api import DEFAULT, Engine, Model, Shares, digest_of, kept
 from mpc_infer.engine.link import Link
 from mpc_infer.engine.session import load_model
 from mpc_infer.errors import ModelNotFound, ModelNotOpen
 from mpc_infer.graph import Graph
 from mpc_infer.ids import ModelHash, SessionId
 from mpc_infer.party.frames import Message
-from mpc_infer.sharing.fixed import FRAC_BITS
+from mpc_infer.sharing.fixed import FixedPoint
 from mpc_infer.sharing.tensors import decode_tensors
 
 _MAX_SHARE_BYTES = 1 << 30
@@ -22,7 +22,7 @@ class LoadedModel:
     graph: Graph
     weights: Shares = field(repr=False)
     model: Model | None = field(repr=False)
-    frac_bits: int = FRAC_BITS
+    fixed: FixedPoint = DEFAULT
 
     @property
     def open(self) -> Model:
@@ -59,10 +59,11 @@ class LaneModels:
         """
         graph = Graph.from_bytes(request.blob("graph"))
         weights = decode_tensors(request.blob("weights"), max_bytes=_MAX_SHARE_BYTES)
-        opening, model, frac_bits = request.blob("opening"), None, request.integer("frac_bits")
+        opening, model = request.blob("opening"), None
+        fixed = FixedPoint(request.integer("frac_bits"), tuple(request.blob("value_bits")))
         if opening or not self._opens:
-            model = self._engine.restore(graph, weights, self._parties, opening, frac_bits)
-        self._models[request.blob("model")] = LoadedModel(graph, weights, model, frac_bits)
+            model = self._engine.restore(graph, weights, self._parties, opening, fixed)
+        self._models[request.blob("model")] = LoadedModel(graph, weights, model, fixed)
         return Message("loaded", blobs={"digest": b"" if model is None else digest_of(model)})
 
     def unload(self, request: Message) -> Message:
@@ -81,9 +82,9 @@ class LaneModels:
         """
         model_hash = ModelHash(request.blob("model"))
         loaded, session_id = self.get(model_hash), SessionId(request.blob("session"))
-        graph, weights, frac_bits = loaded.graph, loaded.weights, loaded.frac_bits
-        model = load_model(link, self._engine, graph, weights, model_hash, session_id, deadline, frac_bits)
-        self._models[model_hash] = LoadedModel(graph, weights, model, frac_bits)
+        graph, weights, fixed = loaded.graph, loaded.weights, loaded.fixed
+        model = load_model(link, self._engine, graph, weights, model_hash, session_id, deadline, fixed)
+        self._models[model_hash] = LoadedModel(graph, weights, model, fixed)
         return Message("opened", blobs={"digest": digest_of(model), "opening": kept(model)})
 
     def get(self, model_hash: bytes) -> LoadedModel:

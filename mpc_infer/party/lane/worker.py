@@ -202,7 +202,7 @@ class Worker:
             self._engine.prepare(model.graph, model.open, material, self._setup.rank)
 
     def _plan(self, model: LoadedModel, rows: int) -> Plan:
-        return self._engine.plan(model.graph, rows, len(self._setup.addresses), model.frac_bits)
+        return self._engine.plan(model.graph, rows, len(self._setup.addresses), model.fixed)
 
     def _deadline(self, request: Message) -> float:
         return time.monotonic() + (request.integer("deadline_ms") - self._clock.now_ms()) / 1000

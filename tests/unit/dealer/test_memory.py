@@ -15,12 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from mpc_infer.engine.masked.compiler import compile_graph
 from mpc_infer.graph import Graph, Node, TensorSpec
 from mpc_infer.preprocessing import ModelMasks, corrections
+from mpc_infer.sharing import FixedPoint
 
 def plan(layers):
     names = [f"t{i}" for i in range(layers + 1)]
     nodes = tuple(Node(f"n{i}", "Gelu", (names[i],), (names[i + 1],)) for i in range(layers))
     graph = Graph((TensorSpec("t0", (None, 2048)),), (TensorSpec(names[-1], (None, 2048)),), (), nodes)
-    return compile_graph(graph, 1, 2, 16, lean_from=1).plan
+    return compile_graph(graph, 1, 2, FixedPoint(), lean_from=1).plan
 
 def stream(chosen, masks):
     seeds = [secrets.token_bytes(64) for _ in range(2)]

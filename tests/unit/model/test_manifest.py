@@ -26,6 +26,7 @@ MANIFEST = Manifest(
     calibration=None,
     analysis=1,
     error_bounds=(None,),
+    value_bits=(32, 40, 40),
     inputs=GRAPH.inputs,
     outputs=GRAPH.outputs,
 )
@@ -50,7 +51,7 @@ def test_bytes_are_canonical_and_read_back() -> None:
 
 
 def test_the_hash_is_a_vector() -> None:
-    assert MANIFEST.hash.hex() == "93fa29100dce7c742a9efce64377b7d050b6322306c66c7bb613c0f4b12464df"
+    assert MANIFEST.hash.hex() == "2f6bfcb0939e396b4f0551e3a0323b1be8d6a79e7b6c1a7f9c4a40d7d1dce73c"
 
 
 def test_every_field_is_in_the_hash() -> None:
@@ -66,6 +67,7 @@ def test_every_field_is_in_the_hash() -> None:
         "calibration": Calibration(100, 50),
         "analysis": 2,
         "error_bounds": (1,),
+        "value_bits": (32, 39, 40),
         "inputs": (TensorSpec("z", (None, 8)),),
         "outputs": (TensorSpec("y", (None, 5)),),
     }
@@ -81,7 +83,7 @@ def test_a_checksummed_owner_is_accepted() -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("schema", "mpc-infer/manifest/v1"),
+        ("schema", "mpc-infer/manifest/v2"),
         ("extra", 1),
         ("name", ""),
         ("name", "Digits"),
@@ -134,6 +136,10 @@ def test_a_checksummed_owner_is_accepted() -> None:
         ("calibration", {"rows": 10, "margin_percent": 1.5}),
         ("analysis", -1),
         ("analysis", None),
+        ("value_bits", [0, 20]),
+        ("value_bits", [20, 47]),
+        ("value_bits", [20.5, 30]),
+        ("value_bits", None),
         ("error_bounds", []),
         ("error_bounds", [1, 2]),
         ("error_bounds", [-1]),

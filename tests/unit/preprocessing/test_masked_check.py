@@ -16,7 +16,16 @@ from mpc_infer.graph.functions import constant
 from mpc_infer.graph.public import ALL, with_public
 from mpc_infer.preprocessing import Plan, PlanLimits, corrections
 from mpc_infer.preprocessing.masked_check import MAX_WINDOW, live_words, program_work
-from mpc_infer.preprocessing.masked_requests import FAT, LEAN, OPERATIONS, MaskedRequest
+from mpc_infer.preprocessing.masked_requests import (
+    FAT,
+    FAT_NARROW,
+    LAYOUTS,
+    LEAN,
+    LEAN_NARROW,
+    OPERATIONS,
+    MaskedRequest,
+)
+from mpc_infer.sharing import FixedPoint
 from tests.protocol.forests import graph_of_forest, random_forest
 from tests.protocol.test_masked_operators import graph_of, window
 
@@ -49,7 +58,7 @@ def everything() -> list[dict]:
     graph = graph_of(nodes, {"x": (1, 4, 4)}, weights)
     trees, _ = graph_of_forest(random_forest(2, 2, 3), 3)
     programs = [
-        compile_graph(each, 1, 2, 16, lean_from=lean_from)
+        compile_graph(each, 1, 2, FixedPoint(), lean_from=lean_from)
         for each in (graph, trees, with_public(graph, [ALL]))
         for lean_from in (1, 10**9)
     ]
@@ -235,7 +244,14 @@ def test_windows_lie_on_the_image_and_are_small(plan, fits):
         (LEAN, (16, LEAN, 50, 16), True),
         (FAT, (0, FAT, 64, 16), True),
         (FAT, (16, FAT, 50, 16), True),
+        (FAT_NARROW, (16, FAT_NARROW, 40, 16), True),
+        (LEAN_NARROW, (0, LEAN_NARROW, 26, 32), True),
         (FAT, (0, FAT, 34, 32), False),
+        (FAT_NARROW, (0, FAT_NARROW, 26, 32), False),
+        (FAT_NARROW, (16, FAT, 50, 16), False),
+        (LEAN_NARROW, (0, LEAN, 34, 32), False),
+        (LEAN, (0, 4, 34, 32), False),
+        (LEAN, (0, -1, 34, 32), False),
         (LEAN, (0, LEAN, 1, 32), False),
         (LEAN, (0, LEAN, 65, 32), False),
         (LEAN, (33, LEAN, 64, 32), False),
@@ -246,8 +262,8 @@ def test_windows_lie_on_the_image_and_are_small(plan, fits):
 )
 def test_selections_whose_numbers_do_not_fit_are_refused(layout, selection, right):
     requests = [*opened(3), MaskedRequest("compare", (1,), (3, 1), (selection[0] % 32, layout))]
-    if layout == LEAN:
-        requests.append(MaskedRequest("flip", (2,), (3, 1)))
+    if LAYOUTS[layout].lean:
+        requests.append(MaskedRequest("flip", (2,), (3, 1), (layout,)))
     plan = chain(*requests, MaskedRequest("select", (len(requests) - 1, 1), (3, 1), selection))
     if right:
         runs(reads_back(plan))

@@ -22,7 +22,7 @@ from mpc_infer.preprocessing.masked_requests import (
     packed,
     to_fields,
 )
-from mpc_infer.sharing import fresh_seed
+from mpc_infer.sharing import FixedPoint, fresh_seed
 from tests.protocol.test_masked_openings import chi_square, network
 
 
@@ -74,7 +74,7 @@ def test_what_a_linear_map_makes():
 @pytest.fixture(scope="module", params=[10**9, 1], ids=["fat", "lean"])
 def plan(request):
     graph, _ = network()
-    return compile_graph(graph, 12, 3, 16, lean_from=request.param).plan
+    return compile_graph(graph, 12, 3, FixedPoint(), lean_from=request.param).plan
 
 
 def test_what_each_party_holds_is_uniform(plan):
