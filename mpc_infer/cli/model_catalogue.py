@@ -8,6 +8,7 @@ import click
 
 from mpc_infer.cli.options import ExistingFile, client_option, json_option
 from mpc_infer.cli.output import print_json
+from mpc_infer.cli.public_weights import describe_weights, in_words
 from mpc_infer.errors import ModelNotFound
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def describe(manifest: "Manifest") -> dict[str, Any]:
         "party_set": manifest.party_set,
         "parties": len(manifest.share_commitments),
         "graph": manifest.graph_digest.hex(),
+        "public_digest": None if manifest.public_digest is None else manifest.public_digest.hex(),
         "inputs": {spec.name: _shape(spec.shape) for spec in manifest.inputs},
         "outputs": {spec.name: _shape(spec.shape) for spec in manifest.outputs},
         "frac_bits": manifest.frac_bits,
@@ -79,7 +81,8 @@ def _bounds(manifest: "Manifest") -> dict[str, float | None]:
 def describe_version(version: "ModelVersion") -> dict[str, Any]:
     """The same, and where the version stands on the chain."""
     public = version.record is not None and version.record.public
-    return {**describe(version.manifest), "status": version.status, "public": public}
+    standing = {"status": version.status, "public": public}
+    return {**describe(version.manifest), **describe_weights(version.graph), **standing}
 
 
 @click.command("list")
@@ -90,15 +93,16 @@ def list_models(config_file: Path, as_json: bool) -> None:
     from mpc_infer.client import Client
 
     with Client(config_file) as client:
-        found = [describe_version(version) for version in client.versions()]
+        versions = client.versions()
+    found = [describe_version(version) for version in versions]
     if as_json:
         print_json({"models": found})
         return
-    for each in found:
+    for each, version in zip(found, versions, strict=True):
         inputs = ", ".join(f"{name} {shape}" for name, shape in each["inputs"].items())
         click.echo(
             f"{each['name']:<24} {each['version']:>3}  {each['model_hash'][:16]}  {each['status']:<10}  "
-            f"{each['frac_bits']:>2} bits  {inputs}"
+            f"{each['frac_bits']:>2} bits  {in_words(version.graph):<24}  {inputs}"
         )
     if not found:
         click.echo("no models")
@@ -174,8 +178,9 @@ def verify(
 ) -> None:
     """Check that FILE (.onnx, or a graph as parties store it, .json) is what was published as NAME.
 
-    Its graph is compared with the manifest, and the manifest with the chain. The weights are secret: only with the
-    openings that their owner kept can anybody say that they are the file's.
+    Its graph is compared with the manifest, and the manifest with the chain. Public weights are compared with the
+    manifest's digest of them. Others are secret: only with the openings that their owner kept can anybody say that they
+    are the file's.
     """
     from mpc_infer.client import Client
 
@@ -189,7 +194,8 @@ def verify(
         click.echo(f"{number}. {step}")
     click.echo(f"{file} is {name} {found.version.manifest.version}, {found.version.manifest.hash.hex()}")
     if not found.weights_shown:
-        click.echo("its weights were not compared: that takes an .onnx file and the owner's openings")
+        secret = "weights" if found.version.manifest.public_digest is None else "secret weights"
+        click.echo(f"its {secret} were not compared: that takes an .onnx file and the owner's openings")
 
 
 def _evidence(file: Path, openings: Path | None, ceilings: Mapping[str, float]) -> "Evidence":

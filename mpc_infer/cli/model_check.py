@@ -8,6 +8,7 @@ import click
 from mpc_infer.cli.declared import Said, declared_options, read_inputs
 from mpc_infer.cli.options import ExistingFile, json_option
 from mpc_infer.cli.output import exit_status, print_json
+from mpc_infer.cli.public_weights import public_weight_options
 
 if TYPE_CHECKING:
     from mpc_infer.engine.latency import Latency
@@ -19,6 +20,7 @@ Positive = click.FloatRange(0, min_open=True)
 @click.command()
 @click.argument("file", type=ExistingFile)
 @declared_options
+@public_weight_options
 @click.option("--data", type=ExistingFile, help="Rows (.npy, .npz, .csv) to compare fixed point with the model on.")
 @click.option("--parties", type=click.IntRange(2, 16), default=3, show_default=True, help="Parties.")
 @click.option("--batch", type=click.IntRange(1, 2**20), default=1, show_default=True, help="Rows of one request.")
@@ -37,6 +39,7 @@ def check(
     /,
     file: Path,
     said: Said,
+    known: tuple[str, ...],
     data: Path | None,
     parties: int,
     batch: int,
@@ -56,7 +59,7 @@ def check(
     names = _inputs(file)
     declared = said.declared(names) if names else None
     rows = read_inputs(data, names) if data is not None and names else None
-    report = check_model(file, Wanted(engine, parties, batch, declared, rows, said.with_ceilings))
+    report = check_model(file, Wanted(engine, parties, batch, declared, rows, said.with_ceilings, known))
     latencies = _latencies(report, speeds)
     if as_json:
         print_json({"file": str(file), **model_report.as_json(report, latencies)})

@@ -8,6 +8,7 @@ import click
 from mpc_infer.cli.declared import Said, declared_options
 from mpc_infer.cli.options import ExistingFile, json_option
 from mpc_infer.cli.output import print_json, problem
+from mpc_infer.cli.public_weights import public_weight_options
 
 if TYPE_CHECKING:
     from mpc_infer.engine.costs import Cost, NodeCost
@@ -44,8 +45,17 @@ class Numbers(click.ParamType[tuple[int, ...]]):
 @click.option("--rows", type=Numbers(1, 2**20), default="1,64", show_default=True, help="Rows of one request.")
 @click.option("--parties", type=Numbers(2, 16), default="2,3", show_default=True, help="Parties.")
 @click.option("--engine", type=click.Choice(["masked", "crypten"]), default="masked", show_default=True, help="Engine.")
+@public_weight_options
 @json_option
-def cost(file: Path, said: Said, rows: tuple[int, ...], parties: tuple[int, ...], engine: str, as_json: bool) -> None:
+def cost(
+    file: Path,
+    said: Said,
+    rows: tuple[int, ...],
+    parties: tuple[int, ...],
+    engine: str,
+    known: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Say what an inference costs: rounds, bytes, material, in all and by node.
 
     FILE is an ONNX model: the cost is with the fractional bits, the sizes of values, and the ceilings, with which it
@@ -53,9 +63,10 @@ def cost(file: Path, said: Said, rows: tuple[int, ...], parties: tuple[int, ...]
     as parties store it (.json), which has no weights to choose by.
     """
     from mpc_infer.engine.costs import model_cost
+    from mpc_infer.graph.public import with_public
 
     graph, fixed, refusal = _chosen(file, said)
-    bits = fixed.frac_bits
+    graph, bits = with_public(graph, known) if known else graph, fixed.frac_bits
     costs = [model_cost(engine, graph, batch, count, fixed) for count in parties for batch in rows]
     if as_json:
         told = {"graph": graph.digest.hex(), "frac_bits": bits, "refusal": refusal and problem(refusal)}

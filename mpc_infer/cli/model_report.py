@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mpc_infer.cli.output import problem
+from mpc_infer.cli.public_weights import describe_weights
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,6 +25,7 @@ def as_json(report: "Report", latencies: Mapping[str, "Latency"]) -> dict[str, A
         "deployable": report.refusal is None,
         "problems": _problems(report),
         "graph": report.model.graph.digest.hex() if report.model is not None else None,
+        **({} if report.model is None else describe_weights(report.model.graph)),
         "numerics": _numerics(report),
         "ceilings": _ceilings(report),
         "nodes": _nodes(report),
@@ -148,6 +150,9 @@ def show(report: "Report", latencies: Mapping[str, "Latency"], speeds: Mapping[s
         _show_judged(report, console)
     else:
         _show_nodes(report, console)
+        for kind, names in describe_weights(report.model.graph).items():
+            if names:
+                click.echo(f"{kind.replace('_', ' ')}: {', '.join(names)}")
         _show_numerics(report)
         _show_cost(report, latencies, speeds)
         _show_accuracy(report)

@@ -164,11 +164,14 @@ class AsyncClient:
         *,
         input_limit: int | None = None,
         ranges: Declared | None = None,
+        public_weights: Sequence[str] = (),
         keep_openings: bool = False,
     ) -> ModelPackage:
         """A model split and sealed for the parties; nothing is sent. Keep it, and `publish` can be repeated with it."""
         declared = one_of(input_limit, ranges)
-        return await self._owner.package(source, name, version, declared, keep_openings=keep_openings)
+        return await self._owner.package(
+            source, name, version, declared, public_weights=public_weights, keep_openings=keep_openings
+        )
 
     async def publish(
         self,
@@ -180,17 +183,27 @@ class AsyncClient:
         users: Sequence[Address] = (),
         input_limit: int | None = None,
         ranges: Declared | None = None,
+        public_weights: Sequence[str] = (),
         keep_openings: bool = False,
     ) -> PublishedModel:
         """Publish a model version and make it the active one; see Owner.publish, and Owner.package for its ranges.
 
         Args:
+            public: everybody may use the version.
             input_limit: a limit for all inputs.
             ranges: instead, a range for every input, or rows to take ranges from.
+            public_weights: names, or patterns of names, of the weights that are not secret.
         """
         declared = one_of(input_limit, ranges)
         return await self._owner.publish(
-            source, name, version, public=public, users=users, declared=declared, keep_openings=keep_openings
+            source,
+            name,
+            version,
+            public=public,
+            users=users,
+            declared=declared,
+            public_weights=public_weights,
+            keep_openings=keep_openings,
         )
 
     async def allow(self, model_hash: ModelHash, user: Address) -> TxResult:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,13 @@ from mpc_infer.client.core import Core
 from mpc_infer.client.facts import ModelFacts, check_record
 from mpc_infer.errors import ModelNotFound, ModelShareMismatch
 from mpc_infer.graph.ir import Graph
+from mpc_infer.graph.public import marked
 from mpc_infer.ids import Address, ModelHash
 from mpc_infer.model.manifest import Manifest
 from mpc_infer.model.shares import open_model_share
 from mpc_infer.sharing.fixed import Ring, encode
 from mpc_infer.sharing.shares import combine
+from mpc_infer.sharing.tensors import encode_tensors
 
 Reals = NDArray[np.float64]
 
@@ -48,7 +50,7 @@ class VerifiedModel:
     Attributes:
         version: it.
         steps: what was checked, in words.
-        weights_shown: whether the weights, too, are those that were shared.
+        weights_shown: whether the weights, too, all of them, are those that were published.
     """
 
     version: ModelVersion
@@ -108,9 +110,10 @@ class Catalogue:
         """Check that a file is what was published under a name.
 
         1. The manifest's hash is on the chain, under the manifest's owner, name, version and party set.
-        2. The graph is the one that the manifest names.
-        3. With the owner's openings: each opens its party's commitment in the manifest, and holds the graph's weights.
-        4. With the weights, too: the openings sum to their encodings, and so nothing else was shared.
+        2. The graph is the one that the manifest names, the same weights marked as public.
+        3. With the weights: the encodings of the public ones have the manifest's digest.
+        4. With the owner's openings: each opens its party's commitment in the manifest, and holds the secret weights.
+        5. With both: the openings sum to the encodings of these, and so nothing else was shared.
 
         Raises:
             ModelNotFound: the coordinator or the chain does not know the version.
@@ -124,27 +127,51 @@ class Catalogue:
             raise ModelNotFound(f"the chain does not know model {manifest.hash.hex()}")
         check_record(manifest, version.record)
         steps = [f"the chain has the manifest's hash, {version.status}, under its owner, name, version and party set"]
+        if evidence.weights is not None:
+            # A file of a model does not say what its owner made public: the version does, and its hash is on the chain.
+            evidence = replace(evidence, graph=marked(evidence.graph, version.graph.public_weights))
         manifest.check_graph(evidence.graph)
         steps.append("the graph is the one that the manifest names")
-        shown = bool(evidence.openings)
-        if shown:
+        if evidence.weights is not None and manifest.public_digest is not None:
+            await asyncio.to_thread(check_public_weights, manifest, evidence.graph, evidence.weights)
+            steps.append("the file's public weights are those whose digest is in the manifest")
+        if evidence.openings:
             members = [party.address for party in await self.parties(manifest)]
             steps += await asyncio.to_thread(check_openings, manifest, evidence, members)
-        return VerifiedModel(version, tuple(steps), shown and evidence.weights is not None)
+        secret = len(evidence.graph.public_weights) < len(evidence.graph.weights)
+        shown = evidence.weights is not None and (bool(evidence.openings) or not secret)
+        return VerifiedModel(version, tuple(steps), shown)
+
+
+def check_public_weights(manifest: Manifest, graph: Graph, weights: Mapping[str, Reals]) -> None:
+    """Check that a file's weights, those that the graph marks as public, are the ones of a manifest.
+
+    Args:
+        graph: the manifest's.
+        weights: reals by name; those that are secret are not looked at.
+
+    Raises:
+        ModelShareMismatch: they are others.
+    """
+    known = {name: encode(weights[name], frac_bits=manifest.frac_bits) for name in graph.public_weights}
+    manifest.check_public(encode_tensors(known) if known else b"")
 
 
 def check_openings(manifest: Manifest, evidence: Evidence, members: Sequence[Address]) -> list[str]:
-    """Steps 3 and 4 of :meth:`Catalogue.verify`."""
+    """Steps 4 and 5 of :meth:`Catalogue.verify`."""
     if len(evidence.openings) != manifest.parties:
         raise ModelShareMismatch(f"there are {len(evidence.openings)} openings for {manifest.parties} parties")
     opened = [
         open_model_share(opening, manifest, evidence.graph, index, address)
         for index, (opening, address) in enumerate(zip(evidence.openings, members, strict=True))
     ]
-    steps = ["every opening opens its party's commitment, and holds the graph's weights"]
+    steps = ["every opening opens its party's commitment, and holds the graph's secret weights"]
     if evidence.weights is not None:
-        _check_weights(manifest, evidence.weights, opened)
-        steps.append(f"they sum to the file's weights with {manifest.frac_bits} fractional bits")
+        known = evidence.graph.public_weights
+        _check_weights(
+            manifest, {name: evidence.weights[name] for name in evidence.weights if name not in known}, opened
+        )
+        steps.append(f"they sum to the file's secret weights with {manifest.frac_bits} fractional bits")
     return steps
 
 

@@ -14,6 +14,7 @@ from mpc_infer.errors import BadSignature, InvalidRequest, ModelNotFound, NotPer
 from mpc_infer.evidence.eip712 import ModelHolding, ModelPublication, check_signer
 from mpc_infer.graph.input_ranges import Declared, in_units, resolved
 from mpc_infer.graph.onnx_import import ImportedModel, import_onnx
+from mpc_infer.graph.public import with_public
 from mpc_infer.ids import Address, ModelHash
 from mpc_infer.model.manifest import Manifest
 from mpc_infer.model.package import ModelPackage, PartyKeys, package_model
@@ -53,6 +54,7 @@ class Owner:
         version: int,
         declared: Declared | None = None,
         *,
+        public_weights: Sequence[str] = (),
         keep_openings: bool = False,
     ) -> ModelPackage:
         """Split, commit to and seal a model's weights for the parties of the current set.
@@ -64,6 +66,8 @@ class Owner:
             declared: where inputs lie: a limit (strictly between -limit and limit), a range for every input, or rows
                 to take ranges from. By default the largest power of two, at most 2^15, for which no value that the
                 model computes can leave the range of fixed point.
+            public_weights: names of weights that everybody may know, or patterns of names, ``*`` for all: they are sent
+                in the clear, and cost less to compute with. All others are secret.
             keep_openings: keep what the sealed shares hold, to show later what was published (`verify`). Secret.
 
         Raises:
@@ -71,8 +75,9 @@ class Owner:
         """
         if isinstance(source, ModelPackage):
             made = source.manifest
-            if (made.name, made.version) != (name, version) or not _declares(source, declared):
-                raise InvalidRequest("the package has another name, version or input ranges")
+            known = not public_weights or with_public(source.graph, public_weights) == source.graph
+            if (made.name, made.version) != (name, version) or not _declares(source, declared) or not known:
+                raise InvalidRequest("the package has another name, version, input ranges or public weights")
             return source
         network = await self._core.facts.network()
         imported = await asyncio.to_thread(_imported, source)
@@ -85,6 +90,7 @@ class Owner:
             party_set=network.party_set,
             parties=[PartyKeys(party.address, party.sealing_key) for party in network.parties],
             declared=declared,
+            public_weights=public_weights,
             keep_openings=keep_openings,
         )
 
@@ -97,12 +103,14 @@ class Owner:
         public: bool,
         users: Sequence[Address],
         declared: Declared | None = None,
+        public_weights: Sequence[str] = (),
         keep_openings: bool = False,
     ) -> PublishedModel:
         """Bring a model version to the parties and make it the active one.
 
         1. package the model: shares sealed to each party;
-        2. send the sealed shares through the coordinator; every party signs that it holds its share;
+        2. send the sealed shares, and public weights in the clear, through the coordinator; every party signs that it
+           holds its share;
         3. propose the version on the chain, which reserves name and version;
         4. stage the version with these signatures;
         5. activate it;
@@ -117,7 +125,9 @@ class Owner:
             TransactionFailed: the registry refuses a step.
             MpcInferError: a party refuses, or something cannot be reached.
         """
-        package = await self.package(source, name, version, declared, keep_openings=keep_openings)
+        package = await self.package(
+            source, name, version, declared, public_weights=public_weights, keep_openings=keep_openings
+        )
         model_hash, txs = package.manifest.hash, dict[str, TxResult]()
         status = await asyncio.to_thread(self._status, model_hash)
         holdings = await self._install(package)
@@ -178,6 +188,7 @@ class Owner:
             graph=package.graph.to_bytes(),
             sealed_shares=[sealed_to(sealed) for sealed in package.sealed_shares],
             owner_signature=signature_message(self._core.signer, ModelPublication(model_hash).digest(domain)),
+            public_weights=package.public_weights,
         )
         answer = await self._core.door.call("PublishModel", message, time.monotonic() + PUBLISH_TIMEOUT_S)
         holding = ModelHolding(model_hash, network.party_set, package.manifest.owner).digest(domain)

@@ -116,11 +116,18 @@ class Client:
         *,
         input_limit: int | None = None,
         ranges: Declared | None = None,
+        public_weights: Sequence[str] = (),
         keep_openings: bool = False,
     ) -> ModelPackage:
         """A model split and sealed for the parties; see AsyncClient.package."""
         made = self._async.package(
-            source, name, version, input_limit=input_limit, ranges=ranges, keep_openings=keep_openings
+            source,
+            name,
+            version,
+            input_limit=input_limit,
+            ranges=ranges,
+            public_weights=public_weights,
+            keep_openings=keep_openings,
         )
         return self._thread.run(made)
 
@@ -134,6 +141,7 @@ class Client:
         users: Sequence[Address] = (),
         input_limit: int | None = None,
         ranges: Declared | None = None,
+        public_weights: Sequence[str] = (),
         keep_openings: bool = False,
     ) -> PublishedModel:
         """Publish a model version and make it the active one; see AsyncClient.publish."""
@@ -145,6 +153,7 @@ class Client:
             users=users,
             input_limit=input_limit,
             ranges=ranges,
+            public_weights=public_weights,
             keep_openings=keep_openings,
         )
         return self._thread.run(published)

@@ -40,15 +40,17 @@ class Publisher:
     ) -> coordinator_pb2.PublishModelResponse:
         """Install a model at every party.
 
-        1. the manifest is well formed, for this party set, names the caller as owner, and the graph is its graph;
+        1. the manifest is well formed, for this party set, names the caller as owner, and the graph and the public
+           weights are its;
         2. the owner signed the publication;
-        3. InstallModel at every party; each checks the owner's signature and opens its share itself;
+        3. InstallModel at every party; each checks all of this itself, and opens its share;
         4. every party's holding is signed by it;
         5. the model is listed.
         Repeated with the same manifest it returns what was stored.
 
         Raises:
-            CorruptModel, InvalidRequest, PartySetMismatch, NotPermitted, BadSignature: a step fails.
+            CorruptModel, ModelShareMismatch, InvalidRequest: a step fails.
+            PartySetMismatch, NotPermitted, BadSignature: likewise.
             MpcInferError: a party refuses, or cannot be reached.
         """
         manifest = self._checked(message, caller)
@@ -70,6 +72,7 @@ class Publisher:
             raise NotPermitted("the manifest names another owner", remedy="connect with the owner's certificate")
         if not same_digest(Graph.from_bytes(message.graph).digest, manifest.graph_digest):
             raise InvalidRequest("the graph is not the one in the manifest")
+        manifest.check_public(message.public_weights)
         if len(message.sealed_shares) != len(self.parties):
             raise InvalidRequest(f"{len(message.sealed_shares)} sealed shares for {len(self.parties)} parties")
         signature = message.owner_signature
@@ -91,6 +94,7 @@ class Publisher:
             graph=message.graph,
             sealed_share=message.sealed_shares[party.index],
             owner_signature=message.owner_signature,
+            public_weights=message.public_weights,
         )
         try:
             answer: party_pb2.InstallModelResponse = await party.call("InstallModel", request, INSTALL_TIMEOUT_S)

@@ -88,6 +88,7 @@ class Engine(Protocol):
         """Make a model ready, inside a session of the link. Once per model and lane.
 
         Args:
+            weights: this party's shares of the secret weights, and the public ones as they are.
             fixed: of the model.
 
         Raises:
@@ -98,7 +99,7 @@ class Engine(Protocol):
         """The model that `load` made in another process, without the other parties.
 
         Args:
-            weights: this party's shares.
+            weights: as for `load`.
             parties: how many there are.
             data: what `kept` gave of the model.
             fixed: of the model.

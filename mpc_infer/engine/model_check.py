@@ -14,6 +14,7 @@ from mpc_infer.graph.input_ranges import Declared, in_units, resolved
 from mpc_infer.graph.interval import Interval
 from mpc_infer.graph.numerics import LOWEST_BITS, Numerics, choose
 from mpc_infer.graph.onnx_import import ImportedModel, import_onnx
+from mpc_infer.graph.public import with_public
 from mpc_infer.graph.ranges import check_ranges
 from mpc_infer.graph.survey import Judged, survey_onnx
 
@@ -47,8 +48,8 @@ class Report:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked: engine, parties, rows of a job, what is declared of inputs, rows to compare on, and what the owner
-    changes of a model before it is published."""
+    """What is asked: engine, parties, rows of a job, what is declared of inputs, rows to compare on, what the owner
+    changes of a model before it is published, and which weights are public."""
 
     engine: str
     parties: int
@@ -56,6 +57,7 @@ class Wanted:
     declared: Declared | None = None
     rows: Mapping[str, Reals] | None = field(default=None, repr=False)
     change: Callable[[ImportedModel], ImportedModel] = lambda model: model
+    public_weights: tuple[str, ...] = ()
 
 
 def check_model(path: Path, wanted: Wanted) -> Report:
@@ -67,10 +69,11 @@ def check_model(path: Path, wanted: Wanted) -> Report:
     4. How far off are they on the rows that are given?
 
     Raises:
-        InvalidInput: rows cannot be used.
+        InvalidInput: rows cannot be used, or a public weight does not exist.
     """
     try:
         original = import_onnx(path)
+        original = replace(original, graph=with_public(original.graph, wanted.public_weights))
     except ModelRefused as error:
         return Report(error, nodes=_survey(path))
     try:

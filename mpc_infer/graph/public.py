@@ -1,6 +1,6 @@
 """Which weights of a model everybody may know: its owner says so."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
@@ -22,7 +22,11 @@ def with_public(graph: Graph, patterns: Iterable[str]) -> Graph:
         InvalidInput: a name or pattern is no weight's.
     """
     names = [spec.name for spec in graph.weights]
-    public = {name for pattern in patterns for name in _matching(pattern, names)}
+    return marked(graph, {name for pattern in patterns for name in _matching(pattern, names)})
+
+
+def marked(graph: Graph, public: Collection[str]) -> Graph:
+    """The same graph with exactly the weights public that have these names."""
     return replace(graph, weights=tuple(replace(spec, public=spec.name in public) for spec in graph.weights))
 
 

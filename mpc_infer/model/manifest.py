@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from mpc_infer.encoding import DIGEST_BYTES, address_bytes, canonical_json, digest, same_digest, to_address
-from mpc_infer.errors import CorruptModel, InvalidInput, InvalidRequest
+from mpc_infer.errors import CorruptModel, InvalidInput, InvalidRequest, ModelShareMismatch
 from mpc_infer.graph.input_ranges import Calibration, UnitRange
 from mpc_infer.graph.ir import Graph, TensorSpec
 from mpc_infer.graph.wire import check_fields, parse_canonical, read_specs
@@ -34,7 +34,8 @@ class Manifest:
         owner: whose key publishes it.
         party_set: 64 hex digits, the ordered set of parties that hold the shares.
         graph_digest: 32 bytes, :attr:`mpc_infer.graph.ir.Graph.digest`.
-        share_commitments: 32 bytes per party, in the party set's order. They hide the weights.
+        share_commitments: 32 bytes per party, in the party set's order. They hide the secret weights.
+        public_digest: 32 bytes, the digest of the weights that the graph marks as public; None: it marks none.
         frac_bits: fractional bits of weights, inputs and outputs.
         input_ranges: of every input, in units of 2^-frac_bits. For rows inside the owner showed, before the weights
             were split, that no value leaves the range of fixed point (mpc_infer.graph.numerics). Clients enforce them.
@@ -52,6 +53,7 @@ class Manifest:
     party_set: str
     graph_digest: bytes
     share_commitments: tuple[bytes, ...]
+    public_digest: bytes | None
     frac_bits: int
     input_ranges: tuple[UnitRange, ...]
     calibration: Calibration | None
@@ -72,6 +74,7 @@ class Manifest:
                 "party_set": self.party_set,
                 "graph_digest": self.graph_digest.hex(),
                 "share_commitments": [commitment.hex() for commitment in self.share_commitments],
+                "public_digest": None if self.public_digest is None else self.public_digest.hex(),
                 "frac_bits": self.frac_bits,
                 "input_ranges": stated.ranges_json(self.input_ranges),
                 "calibration": stated.calibration_json(self.calibration),
@@ -144,7 +147,7 @@ class Manifest:
         """Check that a graph is the one that this manifest names.
 
         Raises:
-            CorruptModel: another digest, or other inputs or outputs.
+            CorruptModel: another digest, other inputs or outputs, or public weights without a digest or the reverse.
         """
         if not same_digest(graph.digest, self.graph_digest):
             raise CorruptModel(f"the graph is not the one that the manifest of {self.name!r} names")
@@ -152,6 +155,29 @@ class Manifest:
             raise CorruptModel(f"the manifest of {self.name!r} lists other inputs or outputs than its graph")
         if self.value_bits and len(self.value_bits) != len(graph.inputs) + len(graph.nodes):
             raise CorruptModel(f"the manifest of {self.name!r} does not say how large the values of each node are")
+        if (self.public_digest is not None) != bool(graph.public_weights):
+            raise CorruptModel(f"the manifest of {self.name!r} has no digest of public weights, or one of none")
+
+    def check_public(self, data: bytes) -> None:
+        """Check that public weights are those of this manifest.
+
+        Args:
+            data: their canonical tensor bytes, with the manifest's fractional bits; empty: there are none.
+
+        Raises:
+            ModelShareMismatch: they are others.
+        """
+        expected = self.public_digest or b""
+        if not same_digest(weights_digest(data) if data else b"", expected):
+            raise ModelShareMismatch(
+                f"the public weights are not those that the manifest of {self.name!r} names",
+                remedy="send the package as it was made, or package the model again",
+            )
+
+
+def weights_digest(data: bytes) -> bytes:
+    """32 bytes that name public weights, of their canonical tensor bytes."""
+    return digest("public-weights", data)
 
 
 def _check_names(manifest: Manifest) -> None:
@@ -174,12 +200,17 @@ def _check_numbers(manifest: Manifest) -> None:
         raise CorruptModel(f"a model's version lies between 1 and 2^53 - 1, not {manifest.version}")
     if not 2 <= manifest.parties <= MAX_PARTIES:
         raise CorruptModel(f"a model is shared among 2 to {MAX_PARTIES} parties, not {manifest.parties}")
-    if any(len(commitment) != DIGEST_BYTES for commitment in (manifest.graph_digest, *manifest.share_commitments)):
+    if any(len(commitment) != DIGEST_BYTES for commitment in _digests(manifest)):
         raise CorruptModel("a digest in the manifest does not have 32 bytes")
     if not MIN_FRAC_BITS <= manifest.frac_bits <= MAX_FRAC_BITS:
         raise CorruptModel(f"fractional bits lie between {MIN_FRAC_BITS} and {MAX_FRAC_BITS}, not {manifest.frac_bits}")
     if not manifest.inputs or not manifest.outputs:
         raise CorruptModel("the manifest lists no input or no output")
+
+
+def _digests(manifest: Manifest) -> list[bytes]:
+    public = [] if manifest.public_digest is None else [manifest.public_digest]
+    return [manifest.graph_digest, *manifest.share_commitments, *public]
 
 
 def _read(fields: dict[str, Any]) -> dict[str, Any]:
@@ -196,6 +227,7 @@ def _read(fields: dict[str, Any]) -> dict[str, Any]:
         "value_bits": stated.read_value_bits(fields["value_bits"]),
         "graph_digest": _digest(fields["graph_digest"]),
         "share_commitments": tuple(_digest(text) for text in commitments),
+        "public_digest": None if fields["public_digest"] is None else _digest(fields["public_digest"]),
         "inputs": read_specs(fields["inputs"], "an input"),
         "outputs": read_specs(fields["outputs"], "an output"),
     }

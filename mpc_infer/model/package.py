@@ -11,8 +11,9 @@ from mpc_infer.graph.input_ranges import Declared
 from mpc_infer.graph.ir import Graph
 from mpc_infer.graph.numerics import ANALYSIS, choose
 from mpc_infer.graph.onnx_import import ImportedModel
+from mpc_infer.graph.public import with_public
 from mpc_infer.ids import Address, PartySetId
-from mpc_infer.model.manifest import MAX_MANIFEST_BYTES, Manifest
+from mpc_infer.model.manifest import MAX_MANIFEST_BYTES, Manifest, weights_digest
 from mpc_infer.sharing.commitment import fresh_salt, join_opening, model_context, share_commitment
 from mpc_infer.sharing.contexts import sealed_model_context
 from mpc_infer.sharing.fixed import FRAC_BITS, Ring, encode
@@ -31,16 +32,18 @@ class PartyKeys:
 
 @dataclass(frozen=True)
 class ModelPackage:
-    """What is published: the manifest, the graph, and one sealed share per party in the party set's order.
+    """What is published: the manifest, the graph, one sealed share per party in the party set's order, public weights.
 
     Attributes:
+        public_weights: canonical tensor bytes, for everybody; empty where all weights are secret.
         openings: secret, and empty unless asked for: for every party what its sealed share holds (salt, then tensor
-            bytes). Together they are the weights; with them the owner can show later what was published.
+            bytes). Together they are the secret weights; with them the owner can show later what was published.
     """
 
     manifest: Manifest
     graph: Graph
     sealed_shares: tuple[Sealed, ...]
+    public_weights: bytes = field(default=b"", repr=False)
     openings: tuple[bytes, ...] = field(default=(), repr=False)
 
 
@@ -53,30 +56,37 @@ def package_model(
     party_set: PartySetId,
     parties: Sequence[PartyKeys],
     declared: Declared | None = None,
+    public_weights: Sequence[str] = (),
     keep_openings: bool = False,
 ) -> ModelPackage:
-    """Encode, split, commit, and seal the weights.
+    """Encode, split, commit, and seal the weights; public ones are only encoded.
 
     1. Choose the fractional bits, 16 or as many as hold, such that for inputs inside the declared ranges no value
        leaves the range of fixed point. Without ranges take the largest power of two, at most 2^15, as a limit.
     2. Encode every weight.
-    3. Split each weight into uniform shares; commit to each party's shares under a fresh salt.
-    4. The manifest lists the commitments; its digest is the model hash.
+    3. Split each secret weight into uniform shares; commit to each party's shares under a fresh salt.
+    4. The manifest lists the commitments, and the digest of the public weights; its digest is the model hash.
     5. Seal salt and shares to each party, bound to the model hash and the party.
 
-    Two packages of the same weights differ: shares, salts and hash are fresh each time.
+    Two packages of the same weights differ: shares, salts and hash are fresh each time. Where all weights are public,
+    a share holds no tensor, and its commitment only says that a party was given this version.
+
+    Args:
+        public_weights: names, or patterns of names, of weights that everybody may know (`graph.public.with_public`).
 
     Raises:
         ModelRefused: a weight, or what a node may compute, does not fit the fixed-point range; the message names it.
         CorruptModel: the name, version, owner or number of parties is not allowed.
-        InvalidInput: the calibration rows cannot be used.
+        InvalidInput: the calibration rows cannot be used, or a public weight does not exist.
     """
-    graph = imported.graph
+    graph = with_public(imported.graph, public_weights)
     # Weights that fit no fixed point are named as such, and not by the first node that multiplies with them.
     for weight, values in imported.weights.items():
         _encode(weight, values, FRAC_BITS)
     numerics = choose(graph, imported.weights, declared)
     encoded = {weight: _encode(weight, values, numerics.frac_bits) for weight, values in imported.weights.items()}
+    known = {weight: encoded.pop(weight) for weight in graph.public_weights}
+    public = encode_tensors(known) if known else b""
     shares = _split_weights(encoded, len(parties))
     salts = [fresh_salt() for _ in parties]
     contexts = [model_context(graph.digest, owner, name, version, party.address) for party in parties]
@@ -87,6 +97,7 @@ def package_model(
         party_set=party_set.hex(),
         graph_digest=graph.digest,
         share_commitments=tuple(map(share_commitment, salts, contexts, shares)),
+        public_digest=weights_digest(public) if public else None,
         frac_bits=numerics.frac_bits,
         input_ranges=tuple(numerics.inputs[spec.name] for spec in graph.inputs),
         calibration=numerics.calibration,
@@ -101,7 +112,7 @@ def package_model(
     for party, salt, share in zip(parties, salts, shares, strict=True):
         sealed.append(_seal_share(manifest, party, join_opening(salt, share)))
     openings = tuple(map(join_opening, salts, shares)) if keep_openings else ()
-    return ModelPackage(manifest, graph, tuple(sealed), openings)
+    return ModelPackage(manifest, graph, tuple(sealed), public, openings)
 
 
 def _check_size(manifest: Manifest) -> None:
@@ -118,7 +129,7 @@ def _seal_share(manifest: Manifest, party: PartyKeys, opening: bytes) -> Sealed:
 
 
 def _split_weights(weights: Mapping[str, Ring], parties: int) -> list[bytes]:
-    """Canonical bytes of each party's shares of all weights."""
+    """Canonical bytes of each party's shares of these weights."""
     if parties < 2:
         raise ModelRefused(f"a model is shared among at least two parties, not {parties}")
     split_weights = {name: split(values, parties) for name, values in weights.items()}

@@ -1,4 +1,7 @@
-"""Opening a party's share of a model. Runs at the party, when a model is installed and each time it is loaded."""
+"""Opening a party's share of a model, and reading its public weights.
+
+Runs at the party, when a model is installed and each time it is loaded.
+"""
 
 from mpc_infer.errors import InvalidInput, InvalidRequest, ModelShareMismatch
 from mpc_infer.graph.ir import Graph
@@ -18,14 +21,14 @@ def open_model_share(
 
     1. The graph is the manifest's.
     2. Salt and share open this party's commitment in the manifest.
-    3. The share has exactly the graph's weights, in their shapes.
+    3. The share has exactly the graph's secret weights, in their shapes: nothing where all are public.
 
     Args:
         plaintext: the unsealed share: salt (32 bytes), then canonical tensor bytes.
         party_index: the party's place in the party set.
 
     Returns:
-        uint64 shares of all weights by name.
+        uint64 shares of all secret weights by name.
 
     Raises:
         CorruptModel: the graph is not the manifest's.
@@ -38,19 +41,37 @@ def open_model_share(
     salt, share = split_opening(plaintext)
     context = model_context(manifest.graph_digest, manifest.owner, manifest.name, manifest.version, party_address)
     open_commitment(manifest.share_commitments[party_index], salt, context, share, ModelShareMismatch)
-    weights = _decode(share)
-    _check_shapes(weights, graph)
-    return weights
+    return _read(share, graph, public=False)
 
 
-def _decode(share: bytes) -> dict[str, Ring]:
+def open_public_weights(data: bytes, manifest: Manifest, graph: Graph) -> dict[str, Ring]:
+    """Check a model's public weights and read them.
+
+    1. Their digest is the manifest's.
+    2. They are exactly the graph's public weights, in their shapes.
+
+    Args:
+        data: canonical tensor bytes; empty: there are none.
+        graph: the manifest's, checked.
+
+    Returns:
+        Encoded uint64 values by name.
+
+    Raises:
+        ModelShareMismatch: they are others.
+    """
+    manifest.check_public(data)
+    return _read(data, graph, public=True) if data else {}
+
+
+def _read(data: bytes, graph: Graph, *, public: bool) -> dict[str, Ring]:
+    what = "public weights" if public else "model share"
     try:
-        return decode_tensors(share, max_bytes=MAX_SHARE_BYTES)
+        weights = decode_tensors(data, max_bytes=MAX_SHARE_BYTES)
     except (InvalidRequest, InvalidInput) as error:
-        raise ModelShareMismatch(f"the model share is malformed: {error.message}") from error
-
-
-def _check_shapes(weights: dict[str, Ring], graph: Graph) -> None:
-    expected = {spec.name: spec.shape for spec in graph.weights}
+        raise ModelShareMismatch(f"the {what}: malformed, {error.message}") from error
+    expected = {spec.name: spec.shape for spec in graph.weights if spec.public == public}
     if {name: array.shape for name, array in weights.items()} != expected:
-        raise ModelShareMismatch("the model share does not hold exactly the graph's weights in their shapes")
+        which = "public" if public else "secret"
+        raise ModelShareMismatch(f"the {what}: not exactly the graph's {which} weights in their shapes")
+    return weights

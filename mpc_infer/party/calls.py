@@ -70,6 +70,7 @@ class InstallCall:
     graph: bytes
     sealed_share: Sealed
     owner_signature: OwnerSignature
+    public_weights: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True)

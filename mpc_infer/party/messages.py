@@ -102,7 +102,8 @@ def _party_answer(outcome: Outcome) -> party_pb2.PartyAnswer:
 def install_call(message: party_pb2.InstallModelRequest) -> InstallCall:
     """InstallModel."""
     signature = OwnerSignature(*signature_from(message.owner_signature))
-    return InstallCall(message.manifest, message.graph, sealed_from(message.sealed_share), signature)
+    sealed = sealed_from(message.sealed_share)
+    return InstallCall(message.manifest, message.graph, sealed, signature, message.public_weights)
 
 
 def prepare_call(message: party_pb2.PrepareMaterialRequest) -> PrepareCall:

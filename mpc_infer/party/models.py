@@ -9,7 +9,7 @@ from mpc_infer.evidence.eip712 import Domain, ModelPublication
 from mpc_infer.graph import Graph
 from mpc_infer.ids import Address, ModelHash, PartySetId
 from mpc_infer.model.manifest import Manifest
-from mpc_infer.model.shares import open_model_share
+from mpc_infer.model.shares import open_model_share, open_public_weights
 from mpc_infer.party.calls import InstallCall
 from mpc_infer.party.checks import check_signature
 from mpc_infer.sharing.commitment import split_opening
@@ -22,12 +22,18 @@ _KEPT = 64
 
 @dataclass(frozen=True)
 class OpenModel:
-    """A model whose share was just checked. ``weights`` is canonical tensor bytes."""
+    """A model whose share was just checked.
+
+    Attributes:
+        weights: canonical tensor bytes of this party's share of the secret weights.
+        public_weights: and of the public ones; empty: there are none.
+    """
 
     manifest: Manifest
     graph: Graph
     graph_bytes: bytes = field(repr=False)
     weights: bytes = field(repr=False)
+    public_weights: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,8 @@ class ModelShelf:
 
         1. The manifest is well-formed, for our party set and our fixed point.
         2. The owner signed its publication.
-        3. The share is sealed to us for this model, opens our commitment, and has the graph's weights.
+        3. The share is sealed to us for this model, opens our commitment, and has the graph's secret weights.
+        4. The public weights have the manifest's digest, and are the graph's.
 
         Raises:
             CorruptModel, PartySetMismatch, BadSignature, SealingFailed, ModelShareMismatch: it is not kept.
@@ -73,7 +80,8 @@ class ModelShelf:
         graph = Graph.from_bytes(call.graph)
         plaintext = self._keys.unseal(call.sealed_share, sealed_model_context(manifest.hash, self._place.address))
         open_model_share(plaintext, manifest, graph, self._place.index, self._place.address)
-        self._store.put_model(StoredModel(manifest.hash, call.manifest, call.graph, plaintext))
+        open_public_weights(call.public_weights, manifest, graph)
+        self._store.put_model(StoredModel(manifest.hash, call.manifest, call.graph, plaintext, call.public_weights))
         return manifest
 
     def graph(self, model_hash: ModelHash) -> Graph:
@@ -100,7 +108,7 @@ class ModelShelf:
         return model_hash in self._known
 
     def open(self, model_hash: ModelHash) -> OpenModel:
-        """Read a model from the store and check it against its hash and commitment, as if it came from a stranger.
+        """Read a model from the store and check it against its hash and all that it names, as if from a stranger.
 
         Raises:
             ModelNotFound: it is not installed here.
@@ -114,11 +122,12 @@ class ModelShelf:
             if not same_digest(manifest.hash, model_hash):
                 raise ModelShareMismatch("the stored manifest is not the model's")
             open_model_share(stored.share, manifest, graph, self._place.index, self._place.address)
+            open_public_weights(stored.public_weights, manifest, graph)
         except ModelRefused as error:
             raise ModelShareMismatch(
                 f"the stored model was changed: {error.message}", remedy="install it anew"
             ) from error
-        return OpenModel(manifest, graph, stored.graph, split_opening(stored.share)[1])
+        return OpenModel(manifest, graph, stored.graph, split_opening(stored.share)[1], stored.public_weights)
 
     def _check_place(self, manifest: Manifest) -> None:
         if manifest.party_set_id != self._place.party_set or manifest.parties != self._place.size:

@@ -313,6 +313,7 @@ class LaneRunner:
         model = await asyncio.to_thread(self._shelf.open, model_hash)
         digest, opening = await asyncio.to_thread(self._openings.read, model_hash)
         blobs = {"model": model_hash, "graph": model.graph_bytes, "weights": model.weights, "opening": opening}
+        blobs["public"] = model.public_weights
         blobs["ready"] = join_ready(self._stock.on_lane(lane.number, model_hash))
         fields = {"frac_bits": model.manifest.frac_bits}
         blobs["value_bits"] = bytes(model.manifest.value_bits)

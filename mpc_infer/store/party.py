@@ -85,6 +85,7 @@ class PartyStore(Store):
         """Keep a model. The first version under a hash stays: its contents are what the hash says."""
         share = self._cipher.encrypt(model.share, "models.share", model.model_hash)
         row = {"model_hash": model.model_hash, "manifest": model.manifest, "graph": model.graph, "share": share}
+        row["public_weights"] = model.public_weights
         with self._database.write() as connection:
             connection.execute(insert(party_models).on_conflict_do_nothing(), row)
 
@@ -99,7 +100,7 @@ class PartyStore(Store):
         if row is None:
             raise ModelNotFound("this party holds no share of that model", remedy="publish the model first")
         share = self._cipher.decrypt(row.share, "models.share", model_hash)
-        return StoredModel(model_hash, row.manifest, row.graph, share)
+        return StoredModel(model_hash, row.manifest, row.graph, share, row.public_weights)
 
     def model_hashes(self) -> list[ModelHash]:
         """All models that this party holds."""

@@ -33,12 +33,18 @@ class BatchState(IntEnum):
 
 @dataclass(frozen=True)
 class StoredModel:
-    """A model as a party holds it. ``share`` is the opened share: salt, then canonical tensor bytes."""
+    """A model as a party holds it.
+
+    Attributes:
+        share: the opened share of the secret weights: salt, then canonical tensor bytes.
+        public_weights: canonical tensor bytes of the others; empty: there are none.
+    """
 
     model_hash: ModelHash
     manifest: bytes
     graph: bytes
     share: bytes = field(repr=False)
+    public_weights: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ party_models = Table(
     Column("graph", LargeBinary, nullable=False),
     # Encrypted: salt and share.
     Column("share", LargeBinary, nullable=False),
+    Column("public_weights", LargeBinary, nullable=False),
 )
 party_requests = Table(
     "requests",
@@ -109,6 +110,7 @@ PARTY_MIGRATIONS = (
         "INSERT INTO sessions SELECT session_id FROM requests WHERE session_id IS NOT NULL",
         "DROP INDEX requests_by_session",
     ),
+    ("ALTER TABLE models ADD COLUMN public_weights BLOB NOT NULL DEFAULT x''",),
 )
 
 coordinator = MetaData()

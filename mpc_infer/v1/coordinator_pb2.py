@@ -25,47 +25,47 @@ _sym_db = _symbol_database.Default()
 from mpc_infer.v1 import common_pb2 as mpc__infer_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1empc_infer/v1/coordinator.proto\x12\x0cmpc_infer.v1\x1a\x19mpc_infer/v1/common.proto\"\x13\n\x11GetNetworkRequest\"\xab\x01\n\x12GetNetworkResponse\x12\x10\n\x08\x63hain_id\x18\x01 \x01(\x04\x12\x16\n\x0eparty_registry\x18\x02 \x01(\x0c\x12\x16\n\x0emodel_registry\x18\x03 \x01(\x0c\x12\x16\n\x0ereceipt_anchor\x18\x04 \x01(\x0c\x12\x11\n\tparty_set\x18\x05 \x01(\x0c\x12(\n\x07parties\x18\x06 \x03(\x0b\x32\x17.mpc_infer.v1.PartyInfo\"\x98\x01\n\x13PublishModelRequest\x12\x10\n\x08manifest\x18\x01 \x01(\x0c\x12\r\n\x05graph\x18\x02 \x01(\x0c\x12.\n\rsealed_shares\x18\x03 \x03(\x0b\x32\x17.mpc_infer.v1.SealedBox\x12\x30\n\x0fowner_signature\x18\x04 \x01(\x0b\x32\x17.mpc_infer.v1.Signature\"U\n\x14PublishModelResponse\x12\x12\n\nmodel_hash\x18\x01 \x01(\x0c\x12)\n\x08holdings\x18\x02 \x03(\x0b\x32\x17.mpc_infer.v1.Signature\"S\n\x11ListModelsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nmodel_hash\x18\x02 \x01(\x0c\x12\r\n\x05limit\x18\x03 \x01(\r\x12\r\n\x05\x61\x66ter\x18\x04 \x01(\x0c\"@\n\x12ListModelsResponse\x12*\n\x06models\x18\x01 \x03(\x0b\x32\x1a.mpc_infer.v1.ModelSummary\"C\n\x0cModelSummary\x12\x12\n\nmodel_hash\x18\x01 \x01(\x0c\x12\x10\n\x08manifest\x18\x02 \x01(\x0c\x12\r\n\x05graph\x18\x03 \x01(\x0c\"\xe2\x01\n\x10SubmitJobRequest\x12\x13\n\x0bjob_request\x18\x01 \x01(\x0c\x12\x30\n\x0fowner_signature\x18\x02 \x01(\x0b\x32\x17.mpc_infer.v1.Signature\x12\x19\n\x11input_commitments\x18\x03 \x03(\x0c\x12.\n\rsealed_inputs\x18\x04 \x03(\x0b\x32\x17.mpc_infer.v1.SealedBox\x12,\n\nresult_key\x18\x05 \x01(\x0b\x32\x18.mpc_infer.v1.SealingKey\x12\x0e\n\x06\x64\x65tach\x18\x06 \x01(\x08\"\xd6\x02\n\x03Job\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12%\n\x05state\x18\x02 \x01(\x0e\x32\x16.mpc_infer.v1.JobState\x12&\n\x07problem\x18\x03 \x01(\x0b\x32\x15.mpc_infer.v1.Problem\x12,\n\x07receipt\x18\x04 \x01(\x0b\x32\x1b.mpc_infer.v1.SignedReceipt\x12\x1a\n\x12output_commitments\x18\x05 \x03(\x0c\x12\'\n\x08openings\x18\x06 \x03(\x0b\x32\x15.mpc_infer.v1.Opening\x12\x0e\n\x06result\x18\x07 \x01(\x0c\x12/\n\x0esealed_outputs\x18\x08 \x03(\x0b\x32\x17.mpc_infer.v1.SealedBox\x12(\n\x05\x63osts\x18\t \x03(\x0b\x32\x19.mpc_infer.v1.SessionCost\x12\x12\n\nsession_id\x18\n \x01(\x0c\"3\n\x11SubmitJobResponse\x12\x1e\n\x03job\x18\x01 \x01(\x0b\x32\x11.mpc_infer.v1.Job\"\x1f\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\"0\n\x0eGetJobResponse\x12\x1e\n\x03job\x18\x01 \x01(\x0b\x32\x11.mpc_infer.v1.Job\"!\n\x0fWatchJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\"2\n\x10WatchJobResponse\x12\x1e\n\x03job\x18\x01 \x01(\x0b\x32\x11.mpc_infer.v1.Job\"#\n\x11GetReceiptRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\"n\n\x12GetReceiptResponse\x12,\n\x07receipt\x18\x01 \x01(\x0b\x32\x1b.mpc_infer.v1.SignedReceipt\x12*\n\tinclusion\x18\x02 \x01(\x0b\x32\x17.mpc_infer.v1.Inclusion*\x96\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12JOB_STATE_ACCEPTED\x10\x01\x12\x15\n\x11JOB_STATE_RUNNING\x10\x02\x12\x12\n\x0eJOB_STATE_DONE\x10\x03\x12\x16\n\x12JOB_STATE_ANCHORED\x10\x04\x12\x14\n\x10JOB_STATE_FAILED\x10\x05\x32\xbe\x04\n\x12\x43oordinatorService\x12O\n\nGetNetwork\x12\x1f.mpc_infer.v1.GetNetworkRequest\x1a .mpc_infer.v1.GetNetworkResponse\x12U\n\x0cPublishModel\x12!.mpc_infer.v1.PublishModelRequest\x1a\".mpc_infer.v1.PublishModelResponse\x12O\n\nListModels\x12\x1f.mpc_infer.v1.ListModelsRequest\x1a .mpc_infer.v1.ListModelsResponse\x12L\n\tSubmitJob\x12\x1e.mpc_infer.v1.SubmitJobRequest\x1a\x1f.mpc_infer.v1.SubmitJobResponse\x12\x43\n\x06GetJob\x12\x1b.mpc_infer.v1.GetJobRequest\x1a\x1c.mpc_infer.v1.GetJobResponse\x12K\n\x08WatchJob\x12\x1d.mpc_infer.v1.WatchJobRequest\x1a\x1e.mpc_infer.v1.WatchJobResponse0\x01\x12O\n\nGetReceipt\x12\x1f.mpc_infer.v1.GetReceiptRequest\x1a .mpc_infer.v1.GetReceiptResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1empc_infer/v1/coordinator.proto\x12\x0cmpc_infer.v1\x1a\x19mpc_infer/v1/common.proto\"\x13\n\x11GetNetworkRequest\"\xab\x01\n\x12GetNetworkResponse\x12\x10\n\x08\x63hain_id\x18\x01 \x01(\x04\x12\x16\n\x0eparty_registry\x18\x02 \x01(\x0c\x12\x16\n\x0emodel_registry\x18\x03 \x01(\x0c\x12\x16\n\x0ereceipt_anchor\x18\x04 \x01(\x0c\x12\x11\n\tparty_set\x18\x05 \x01(\x0c\x12(\n\x07parties\x18\x06 \x03(\x0b\x32\x17.mpc_infer.v1.PartyInfo\"\xb0\x01\n\x13PublishModelRequest\x12\x10\n\x08manifest\x18\x01 \x01(\x0c\x12\r\n\x05graph\x18\x02 \x01(\x0c\x12.\n\rsealed_shares\x18\x03 \x03(\x0b\x32\x17.mpc_infer.v1.SealedBox\x12\x30\n\x0fowner_signature\x18\x04 \x01(\x0b\x32\x17.mpc_infer.v1.Signature\x12\x16\n\x0epublic_weights\x18\x05 \x01(\x0c\"U\n\x14PublishModelResponse\x12\x12\n\nmodel_hash\x18\x01 \x01(\x0c\x12)\n\x08holdings\x18\x02 \x03(\x0b\x32\x17.mpc_infer.v1.Signature\"S\n\x11ListModelsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nmodel_hash\x18\x02 \x01(\x0c\x12\r\n\x05limit\x18\x03 \x01(\r\x12\r\n\x05\x61\x66ter\x18\x04 \x01(\x0c\"@\n\x12ListModelsResponse\x12*\n\x06models\x18\x01 \x03(\x0b\x32\x1a.mpc_infer.v1.ModelSummary\"C\n\x0cModelSummary\x12\x12\n\nmodel_hash\x18\x01 \x01(\x0c\x12\x10\n\x08manifest\x18\x02 \x01(\x0c\x12\r\n\x05graph\x18\x03 \x01(\x0c\"\xe2\x01\n\x10SubmitJobRequest\x12\x13\n\x0bjob_request\x18\x01 \x01(\x0c\x12\x30\n\x0fowner_signature\x18\x02 \x01(\x0b\x32\x17.mpc_infer.v1.Signature\x12\x19\n\x11input_commitments\x18\x03 \x03(\x0c\x12.\n\rsealed_inputs\x18\x04 \x03(\x0b\x32\x17.mpc_infer.v1.SealedBox\x12,\n\nresult_key\x18\x05 \x01(\x0b\x32\x18.mpc_infer.v1.SealingKey\x12\x0e\n\x06\x64\x65tach\x18\x06 \x01(\x08\"\xd6\x02\n\x03Job\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12%\n\x05state\x18\x02 \x01(\x0e\x32\x16.mpc_infer.v1.JobState\x12&\n\x07problem\x18\x03 \x01(\x0b\x32\x15.mpc_infer.v1.Problem\x12,\n\x07receipt\x18\x04 \x01(\x0b\x32\x1b.mpc_infer.v1.SignedReceipt\x12\x1a\n\x12output_commitments\x18\x05 \x03(\x0c\x12\'\n\x08openings\x18\x06 \x03(\x0b\x32\x15.mpc_infer.v1.Opening\x12\x0e\n\x06result\x18\x07 \x01(\x0c\x12/\n\x0esealed_outputs\x18\x08 \x03(\x0b\x32\x17.mpc_infer.v1.SealedBox\x12(\n\x05\x63osts\x18\t \x03(\x0b\x32\x19.mpc_infer.v1.SessionCost\x12\x12\n\nsession_id\x18\n \x01(\x0c\"3\n\x11SubmitJobResponse\x12\x1e\n\x03job\x18\x01 \x01(\x0b\x32\x11.mpc_infer.v1.Job\"\x1f\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\"0\n\x0eGetJobResponse\x12\x1e\n\x03job\x18\x01 \x01(\x0b\x32\x11.mpc_infer.v1.Job\"!\n\x0fWatchJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\"2\n\x10WatchJobResponse\x12\x1e\n\x03job\x18\x01 \x01(\x0b\x32\x11.mpc_infer.v1.Job\"#\n\x11GetReceiptRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\"n\n\x12GetReceiptResponse\x12,\n\x07receipt\x18\x01 \x01(\x0b\x32\x1b.mpc_infer.v1.SignedReceipt\x12*\n\tinclusion\x18\x02 \x01(\x0b\x32\x17.mpc_infer.v1.Inclusion*\x96\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12JOB_STATE_ACCEPTED\x10\x01\x12\x15\n\x11JOB_STATE_RUNNING\x10\x02\x12\x12\n\x0eJOB_STATE_DONE\x10\x03\x12\x16\n\x12JOB_STATE_ANCHORED\x10\x04\x12\x14\n\x10JOB_STATE_FAILED\x10\x05\x32\xbe\x04\n\x12\x43oordinatorService\x12O\n\nGetNetwork\x12\x1f.mpc_infer.v1.GetNetworkRequest\x1a .mpc_infer.v1.GetNetworkResponse\x12U\n\x0cPublishModel\x12!.mpc_infer.v1.PublishModelRequest\x1a\".mpc_infer.v1.PublishModelResponse\x12O\n\nListModels\x12\x1f.mpc_infer.v1.ListModelsRequest\x1a .mpc_infer.v1.ListModelsResponse\x12L\n\tSubmitJob\x12\x1e.mpc_infer.v1.SubmitJobRequest\x1a\x1f.mpc_infer.v1.SubmitJobResponse\x12\x43\n\x06GetJob\x12\x1b.mpc_infer.v1.GetJobRequest\x1a\x1c.mpc_infer.v1.GetJobResponse\x12K\n\x08WatchJob\x12\x1d.mpc_infer.v1.WatchJobRequest\x1a\x1e.mpc_infer.v1.WatchJobResponse0\x01\x12O\n\nGetReceipt\x12\x1f.mpc_infer.v1.GetReceiptRequest\x1a .mpc_infer.v1.GetReceiptResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mpc_infer.v1.coordinator_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_JOBSTATE']._serialized_start=1679
-  _globals['_JOBSTATE']._serialized_end=1829
+  _globals['_JOBSTATE']._serialized_start=1703
+  _globals['_JOBSTATE']._serialized_end=1853
   _globals['_GETNETWORKREQUEST']._serialized_start=75
   _globals['_GETNETWORKREQUEST']._serialized_end=94
   _globals['_GETNETWORKRESPONSE']._serialized_start=97
   _globals['_GETNETWORKRESPONSE']._serialized_end=268
   _globals['_PUBLISHMODELREQUEST']._serialized_start=271
-  _globals['_PUBLISHMODELREQUEST']._serialized_end=423
-  _globals['_PUBLISHMODELRESPONSE']._serialized_start=425
-  _globals['_PUBLISHMODELRESPONSE']._serialized_end=510
-  _globals['_LISTMODELSREQUEST']._serialized_start=512
-  _globals['_LISTMODELSREQUEST']._serialized_end=595
-  _globals['_LISTMODELSRESPONSE']._serialized_start=597
-  _globals['_LISTMODELSRESPONSE']._serialized_end=661
-  _globals['_MODELSUMMARY']._serialized_start=663
-  _globals['_MODELSUMMARY']._serialized_end=730
-  _globals['_SUBMITJOBREQUEST']._serialized_start=733
-  _globals['_SUBMITJOBREQUEST']._serialized_end=959
-  _globals['_JOB']._serialized_start=962
-  _globals['_JOB']._serialized_end=1304
-  _globals['_SUBMITJOBRESPONSE']._serialized_start=1306
-  _globals['_SUBMITJOBRESPONSE']._serialized_end=1357
-  _globals['_GETJOBREQUEST']._serialized_start=1359
-  _globals['_GETJOBREQUEST']._serialized_end=1390
-  _globals['_GETJOBRESPONSE']._serialized_start=1392
-  _globals['_GETJOBRESPONSE']._serialized_end=1440
-  _globals['_WATCHJOBREQUEST']._serialized_start=1442
-  _globals['_WATCHJOBREQUEST']._serialized_end=1475
-  _globals['_WATCHJOBRESPONSE']._serialized_start=1477
-  _globals['_WATCHJOBRESPONSE']._serialized_end=1527
-  _globals['_GETRECEIPTREQUEST']._serialized_start=1529
-  _globals['_GETRECEIPTREQUEST']._serialized_end=1564
-  _globals['_GETRECEIPTRESPONSE']._serialized_start=1566
-  _globals['_GETRECEIPTRESPONSE']._serialized_end=1676
-  _globals['_COORDINATORSERVICE']._serialized_start=1832
-  _globals['_COORDINATORSERVICE']._serialized_end=2406
+  _globals['_PUBLISHMODELREQUEST']._serialized_end=447
+  _globals['_PUBLISHMODELRESPONSE']._serialized_start=449
+  _globals['_PUBLISHMODELRESPONSE']._serialized_end=534
+  _globals['_LISTMODELSREQUEST']._serialized_start=536
+  _globals['_LISTMODELSREQUEST']._serialized_end=619
+  _globals['_LISTMODELSRESPONSE']._serialized_start=621
+  _globals['_LISTMODELSRESPONSE']._serialized_end=685
+  _globals['_MODELSUMMARY']._serialized_start=687
+  _globals['_MODELSUMMARY']._serialized_end=754
+  _globals['_SUBMITJOBREQUEST']._serialized_start=757
+  _globals['_SUBMITJOBREQUEST']._serialized_end=983
+  _globals['_JOB']._serialized_start=986
+  _globals['_JOB']._serialized_end=1328
+  _globals['_SUBMITJOBRESPONSE']._serialized_start=1330
+  _globals['_SUBMITJOBRESPONSE']._serialized_end=1381
+  _globals['_GETJOBREQUEST']._serialized_start=1383
+  _globals['_GETJOBREQUEST']._serialized_end=1414
+  _globals['_GETJOBRESPONSE']._serialized_start=1416
+  _globals['_GETJOBRESPONSE']._serialized_end=1464
+  _globals['_WATCHJOBREQUEST']._serialized_start=1466
+  _globals['_WATCHJOBREQUEST']._serialized_end=1499
+  _globals['_WATCHJOBRESPONSE']._serialized_start=1501
+  _globals['_WATCHJOBRESPONSE']._serialized_end=1551
+  _globals['_GETRECEIPTREQUEST']._serialized_start=1553
+  _globals['_GETRECEIPTREQUEST']._serialized_end=1588
+  _globals['_GETRECEIPTRESPONSE']._serialized_start=1590
+  _globals['_GETRECEIPTRESPONSE']._serialized_end=1700
+  _globals['_COORDINATORSERVICE']._serialized_start=1856
+  _globals['_COORDINATORSERVICE']._serialized_end=2430
 # @@protoc_insertion_point(module_scope)

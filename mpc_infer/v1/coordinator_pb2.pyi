@@ -44,16 +44,18 @@ class GetNetworkResponse(_message.Message):
     def __init__(self, chain_id: _Optional[int] = ..., party_registry: _Optional[bytes] = ..., model_registry: _Optional[bytes] = ..., receipt_anchor: _Optional[bytes] = ..., party_set: _Optional[bytes] = ..., parties: _Optional[_Iterable[_Union[_common_pb2.PartyInfo, _Mapping]]] = ...) -> None: ...
 
 class PublishModelRequest(_message.Message):
-    __slots__ = ("manifest", "graph", "sealed_shares", "owner_signature")
+    __slots__ = ("manifest", "graph", "sealed_shares", "owner_signature", "public_weights")
     MANIFEST_FIELD_NUMBER: _ClassVar[int]
     GRAPH_FIELD_NUMBER: _ClassVar[int]
     SEALED_SHARES_FIELD_NUMBER: _ClassVar[int]
     OWNER_SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    PUBLIC_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     manifest: bytes
     graph: bytes
     sealed_shares: _containers.RepeatedCompositeFieldContainer[_common_pb2.SealedBox]
     owner_signature: _common_pb2.Signature
-    def __init__(self, manifest: _Optional[bytes] = ..., graph: _Optional[bytes] = ..., sealed_shares: _Optional[_Iterable[_Union[_common_pb2.SealedBox, _Mapping]]] = ..., owner_signature: _Optional[_Union[_common_pb2.Signature, _Mapping]] = ...) -> None: ...
+    public_weights: bytes
+    def __init__(self, manifest: _Optional[bytes] = ..., graph: _Optional[bytes] = ..., sealed_shares: _Optional[_Iterable[_Union[_common_pb2.SealedBox, _Mapping]]] = ..., owner_signature: _Optional[_Union[_common_pb2.Signature, _Mapping]] = ..., public_weights: _Optional[bytes] = ...) -> None: ...
 
 class PublishModelResponse(_message.Message):
     __slots__ = ("model_hash", "holdings")

@@ -24,16 +24,18 @@ class GetInfoResponse(_message.Message):
     def __init__(self, info: _Optional[_Union[_common_pb2.PartyInfo, _Mapping]] = ..., party_set: _Optional[bytes] = ..., lanes: _Optional[int] = ..., engines: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class InstallModelRequest(_message.Message):
-    __slots__ = ("manifest", "graph", "sealed_share", "owner_signature")
+    __slots__ = ("manifest", "graph", "sealed_share", "owner_signature", "public_weights")
     MANIFEST_FIELD_NUMBER: _ClassVar[int]
     GRAPH_FIELD_NUMBER: _ClassVar[int]
     SEALED_SHARE_FIELD_NUMBER: _ClassVar[int]
     OWNER_SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    PUBLIC_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     manifest: bytes
     graph: bytes
     sealed_share: _common_pb2.SealedBox
     owner_signature: _common_pb2.Signature
-    def __init__(self, manifest: _Optional[bytes] = ..., graph: _Optional[bytes] = ..., sealed_share: _Optional[_Union[_common_pb2.SealedBox, _Mapping]] = ..., owner_signature: _Optional[_Union[_common_pb2.Signature, _Mapping]] = ...) -> None: ...
+    public_weights: bytes
+    def __init__(self, manifest: _Optional[bytes] = ..., graph: _Optional[bytes] = ..., sealed_share: _Optional[_Union[_common_pb2.SealedBox, _Mapping]] = ..., owner_signature: _Optional[_Union[_common_pb2.Signature, _Mapping]] = ..., public_weights: _Optional[bytes] = ...) -> None: ...
 
 class InstallModelResponse(_message.Message):
     __slots__ = ("holding",)

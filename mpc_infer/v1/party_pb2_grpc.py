@@ -96,8 +96,9 @@ class PartyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def InstallModel(self, request, context):
-        """Stores this party's share of a model. MUST check the owner's signature, the graph digest and that the share opens
-        the manifest's commitment before storing. Idempotent. May be retried.
+        """Stores this party's share of a model, and its public weights. MUST check the owner's signature, the graph digest, that
+        the share opens the manifest's commitment and that public weights have the manifest's digest before storing.
+        Idempotent. May be retried.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

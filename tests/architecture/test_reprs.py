@@ -27,7 +27,7 @@ SECRET_WORDS = frozenset({"share", "shares", "salt", "salts", "seed", "seeds", "
 """Words of a name that make a text suspicious too."""
 
 _PUBLIC = """
-    root batch_root digest digests graph_digest plan_digest opening_digest request_digest
+    root batch_root digest digests graph_digest public_digest plan_digest opening_digest request_digest
     receipt_digest model_hash tls_key_hash hash
     key_id sealing_key_ids dealer_key_id material_id session_id terms
     commitments input_commitments share_commitments seed_commitments input_root output_commitment

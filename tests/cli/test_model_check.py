@@ -206,3 +206,18 @@ def test_a_model_that_no_ceilings_help_is_refused(dense: Path) -> None:
     found = answer(dense, "--ceilings", "--calibrate", dense.with_name("large.npy"), status=3)
     assert not found["deployable"]
     assert found["nodes"]
+
+
+def test_public_weights_are_told_and_cost_less(dense: Path) -> None:
+    secret = answer(dense)
+    assert (secret["public_weights"], len(secret["secret_weights"])) == ([], 4)
+    first, *others = secret["secret_weights"]
+    some = answer(dense, "--public-weight", first)
+    assert (some["public_weights"], some["secret_weights"]) == ([first], others)
+    everything = answer(dense, "--public-weights")
+    assert everything["secret_weights"] == []
+    sent = [each["cost"]["bytes_sent_by_each_party"] for each in (everything, some, secret)]
+    assert sent == sorted(set(sent))
+    assert f"public weights: {first}\n" in ask(dense, "--public-weight", first).output
+    with pytest.raises(InvalidInput, match="no weight"):
+        ask(dense, "--public-weight", "no-such-weight")

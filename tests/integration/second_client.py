@@ -267,16 +267,24 @@ class SecondClient:
 
     # Section 14: a model of one linear layer
 
-    def publish(self, name: str, weights: Sequence[Sequence[float]]) -> tuple[bytes, list[bytes]]:
-        """Version 1 of a name, brought to the parties. Returns the model's hash and the parties' signed holdings."""
+    def publish(
+        self, name: str, weights: Sequence[Sequence[float]], *, public: bool = False
+    ) -> tuple[bytes, list[bytes]]:
+        """Version 1 of a name, brought to the parties. Returns the model's hash and the parties' signed holdings.
+
+        Public weights go to all parties as they are: the shares then hold no tensor.
+        """
         network, frac_bits = self.network(), 16
         sizes = [len(weights), len(weights[0])]
-        graph = canonical(linear_graph(*sizes))
+        content = linear_graph(*sizes)
+        content["weights"][0] |= {"public": True} if public else {}
+        graph = canonical(content)
         words = [crypto.encode(value, frac_bits) for row in weights for value in row]
+        known = crypto.tensor_bytes({"w": (tuple(sizes), words)}) if public else b""
         graph_digest, version = crypto.digest("graph", graph), 1
         plaintexts, commitments = [], []
         for party, share in zip(network.parties, crypto.split(words, len(network.parties)), strict=True):
-            salt, data = os.urandom(32), crypto.tensor_bytes({"w": (tuple(sizes), share)})
+            salt, data = os.urandom(32), crypto.tensor_bytes({} if public else {"w": (tuple(sizes), share)})
             number = version.to_bytes(8, "big")
             names = (graph_digest, self.address, name.encode(), number, party.address)
             commitments.append(crypto.digest("share-commitment", salt, crypto.digest("model-context", *names), data))
@@ -290,6 +298,7 @@ class SecondClient:
                 "party_set": network.party_set.hex(),
                 "graph_digest": graph_digest.hex(),
                 "share_commitments": [each.hex() for each in commitments],
+                "public_digest": crypto.digest("public-weights", known).hex() if public else None,
                 "frac_bits": frac_bits,
                 "input_ranges": [{"low": [1 - 2**31], "high": [2**31 - 1]}],
                 "calibration": None,
@@ -308,7 +317,7 @@ class SecondClient:
         hashed = crypto.typed_digest(PUBLICATION, model_hash, self.chain.chain_id, self.model_registry)
         signature = self._signature(hashed)
         request = coordinator_pb2.PublishModelRequest(
-            manifest=manifest, graph=graph, sealed_shares=boxes, owner_signature=signature
+            manifest=manifest, graph=graph, sealed_shares=boxes, owner_signature=signature, public_weights=known
         )
         answer = self.stub.PublishModel(request, timeout=60)
         assert answer.model_hash == model_hash

@@ -169,6 +169,28 @@ def test_a_forged_bundle_with_contracts_of_its_own_is_refused(net: Devnet, kept:
 
 
 @pytest.mark.slow
+def test_a_model_whose_weights_are_public(net: Devnet, source: Path, tmp_path: Path) -> None:
+    config, name = ("--config", net.client(OWNER)), "known"
+    ranges = ("--ranges", source.with_name("ranges.json"))
+    told = answer("model", "publish", source, "--name", name, "--public", "--public-weights", *ranges, *config)
+    assert (len(told["public_weights"]), told["secret_weights"]) == (2, [])  # type: ignore[arg-type]
+    (shown,) = answer("model", "show", name, *config)["versions"]  # type: ignore[misc]
+    assert shown["public_digest"] == told["public_digest"]
+    assert "weights public" in run("model", "list", *config).stdout
+    verified = answer("model", "verify", name, source, *config)
+    assert (verified["weights"], len(verified["steps"])) == ("the same", 3)  # type: ignore[arg-type]
+    other = tmp_path / "other.onnx"
+    other.write_bytes(dense_onnx(((np.array([[1.0, -2.0], [0.5, 3.0]]), np.array([0.25, 0.0])),), NAME))
+    refused = run("model", "verify", name, other, *config)
+    assert (refused.returncode, "MODEL_SHARE_MISMATCH" in refused.stderr) == (5, True)
+    (tmp_path / "rows.csv").write_text("1,2\n-3,0.5\n")
+    receipt, client = tmp_path / "receipt.json", ("--config", net.client(DATA_OWNER))
+    done = answer("infer", name, tmp_path / "rows.csv", "--receipt", receipt, *client)
+    assert done["model_hash"] == told["model_hash"]
+    assert np.abs(np.array(done["outputs"]["logits"]) - expected()).max() < 1e-3  # type: ignore[index]
+    assert "verified: job" in run("receipt", "verify", receipt, *client).stdout
+
+
 def test_the_demo_on_a_network_that_runs(net: Devnet, published: dict[str, TrainedModel], tmp_path: Path) -> None:
     """As against containers: nothing is there but the clients' files, and models of these names exist already."""
     (tmp_path / "clients").symlink_to(net.layout.root / "clients")

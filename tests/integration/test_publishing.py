@@ -132,6 +132,20 @@ def test_a_tampered_share_is_refused_and_the_honest_one_still_goes(owner: Client
 
 
 @pytest.mark.usefixtures("works")
+def test_a_public_matrix_and_a_secret_bias(owner: Client) -> None:
+    package = owner.package(tiny(), "mixed", 1, public_weights=["*"])
+    name = package.graph.public_weights[0]
+    package = owner.package(tiny(), "mixed", 1, public_weights=[name])
+    assert package.graph.public_weights == (name,)
+    others = owner.package(tiny(2.0), "mixed", 1, public_weights=[name]).public_weights
+    with pytest.raises(ModelShareMismatch, match="public weights"):
+        owner.publish(dataclasses.replace(package, public_weights=others), "mixed", 1)
+    assert_not_there(owner, "mixed")
+    owner.publish(package, "mixed", 1)
+    assert np.allclose(owner.infer("mixed", {"x": ROW}).outputs["logits"], 3.0, atol=1e-3)
+
+
+@pytest.mark.usefixtures("works")
 def test_a_version_is_published_once(owner: Client) -> None:
     owner.publish(tiny(), "once", 1)
     with pytest.raises(TransactionFailed):

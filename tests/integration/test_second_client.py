@@ -42,10 +42,11 @@ def test_a_client_in_another_language(
     second.channel.close()
 
 
-def test_a_model_from_another_language(net: Devnet) -> None:
-    name, weights = "from-another-language", [[0.5, -1.0], [2.0, 0.25], [-0.125, 3.0]]
+@pytest.mark.parametrize(("name", "public"), [("from-another-language", False), ("known-in-another-language", True)])
+def test_a_model_from_another_language(net: Devnet, name: str, public: bool) -> None:
+    weights = [[0.5, -1.0], [2.0, 0.25], [-0.125, 3.0]]
     second = SecondClient(net.client(OWNER), HYBRID)
-    model_hash, holdings = second.publish(name, weights)
+    model_hash, holdings = second.publish(name, weights, public=public)
     second.activate(model_hash, name, holdings, second.network().party_set)
     assert second.model(name)[0] == model_hash
     rows = [[1.0, 2.0, -3.0], [0.0, -0.5, 4.0]]

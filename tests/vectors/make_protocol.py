@@ -13,6 +13,7 @@ from mpc_infer.encoding import digest
 from mpc_infer.errors import SealingFailed
 from mpc_infer.evidence import Transcript, merkle
 from mpc_infer.ids import Address, JobId, MaterialId, ModelHash, SessionId
+from mpc_infer.model.manifest import weights_digest
 from mpc_infer.preprocessing import batch_seed
 from mpc_infer.sharing import (
     Sealed,
@@ -68,6 +69,7 @@ def deterministic() -> dict[str, Any]:
             "sealed-seed": sealed_seed_context(MATERIAL, PLAN, seeds, 1, PARTY).hex(),
         },
         "commitment": share_commitment(SALT, context, share).hex(),
+        "public_weights": weights_digest(share).hex(),
         "seed_commitments": [each.hex() for each in seeds],
         "root": merkle.root([share_commitment(SALT, context, share), *seeds]).hex(),
         "transcript": transcript.digest().hex(),

@@ -91,6 +91,7 @@ def manifest() -> tuple[Manifest, dict[str, Any]]:
         party_set=party_set().hex(),
         graph_digest=found.digest,
         share_commitments=commitments,
+        public_digest=None,
         frac_bits=16,
         input_ranges=(UnitRange((-(2**20), -(2**15)), (2**20, 2**17)),),
         calibration=Calibration(100, 50),

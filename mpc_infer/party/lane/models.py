@@ -9,7 +9,7 @@ from mpc_infer.errors import ModelNotFound, ModelNotOpen
 from mpc_infer.graph import Graph
 from mpc_infer.ids import ModelHash, SessionId
 from mpc_infer.party.frames import Message
-from mpc_infer.sharing.fixed import FixedPoint
+from mpc_infer.sharing.fixed import FixedPoint, Ring
 from mpc_infer.sharing.tensors import decode_tensors
 
 _MAX_SHARE_BYTES = 1 << 30
@@ -17,7 +17,12 @@ _MAX_SHARE_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model as a session needs it. ``model`` is what `Engine.load` or `Engine.restore` returned; None: not open."""
+    """A model as a session needs it.
+
+    Attributes:
+        weights: shares of secret weights, public ones as they are.
+        model: what `Engine.load` or `Engine.restore` returned; None: not open.
+    """
 
     graph: Graph
     weights: Shares = field(repr=False)
@@ -52,13 +57,13 @@ class LaneModels:
         self._models: dict[bytes, LoadedModel] = {}
 
     def load(self, request: Message) -> Message:
-        """Take a model's shares and, where it was opened on another lane or in another life, what it was opened to.
+        """Take a model's shares, its public weights and, what it was opened to elsewhere or before, if it was.
 
         Returns:
             An answer with the digest of what is open now; empty: nothing is, or the engine opens no models.
         """
         graph = Graph.from_bytes(request.blob("graph"))
-        weights = decode_tensors(request.blob("weights"), max_bytes=_MAX_SHARE_BYTES)
+        weights = _tensors(request.blob("weights")) | _tensors(request.blob("public"))
         opening, model = request.blob("opening"), None
         fixed = FixedPoint(request.integer("frac_bits"), tuple(request.blob("value_bits")))
         if opening or not self._opens:
@@ -97,3 +102,8 @@ class LaneModels:
         if model is None:
             raise ModelNotFound("the model is not loaded on this lane")
         return model
+
+
+def _tensors(data: bytes) -> dict[str, Ring]:
+    # They were checked when they left the database.
+    return decode_tensors(data, max_bytes=_MAX_SHARE_BYTES) if data else {}

@@ -7,7 +7,8 @@ import pytest
 from mpc_infer.chain.records import ModelStatus
 from mpc_infer.client.catalogue import Evidence, check_openings
 from mpc_infer.errors import CorruptModel, InvalidRequest, ModelNotFound, ModelShareMismatch
-from tests.unit.coordinator.simulation import IMPORTED, Network
+from mpc_infer.graph import ImportedModel, Node, TensorSpec
+from tests.unit.coordinator.simulation import BIAS, IMPORTED, Network
 
 
 async def test_versions_carry_their_status(net: Network) -> None:
@@ -63,3 +64,41 @@ async def test_a_version_that_the_chain_does_not_know(net: Network) -> None:
     net.chain.models[published.model_hash] = replace(record, version=7, status=ModelStatus.ACTIVE)
     with pytest.raises(InvalidRequest, match="another version"):
         await client.verify_model("gone", Evidence(IMPORTED.graph))
+
+
+async def test_public_weights_are_verified_without_openings(net: Network) -> None:
+    client = net.client()
+    published = await client.publish(IMPORTED, "known", 1, public_weights=["*"])
+    assert len(published.manifest.share_commitments) == len((await client.core.facts.network()).parties)
+    found = await client.verify_model("known", Evidence(IMPORTED.graph, IMPORTED.weights))
+    assert (len(found.steps), found.weights_shown) == (3, True)
+    assert found.version.graph.public_weights == tuple(IMPORTED.weights)
+    name = next(iter(IMPORTED.weights))
+    changed = {**IMPORTED.weights, name: IMPORTED.weights[name] + 2.0**-16}
+    with pytest.raises(ModelShareMismatch, match="public weights"):
+        await client.verify_model("known", Evidence(IMPORTED.graph, changed))
+    with pytest.raises(CorruptModel, match="not the one"):
+        # A graph as parties store it says itself which weights are public.
+        await client.verify_model("known", Evidence(IMPORTED.graph))
+    assert not (await client.verify_model("known", Evidence(found.version.graph))).weights_shown
+
+
+async def test_some_weights_public_and_the_openings_of_the_others(net: Network) -> None:
+    client = net.client()
+    name, secret = "known", "secret"
+    nodes = (Node("first", "Add", ("x", name), ("z",)), Node("second", "Add", ("z", secret), ("y",)))
+    specs = (TensorSpec(name, (3,)), TensorSpec(secret, (3,)))
+    graph = replace(IMPORTED.graph, weights=specs, nodes=nodes)
+    mixed = ImportedModel(graph, {name: BIAS, secret: 2 * BIAS})
+    options = {"public_weights": [name], "keep_openings": True}
+    package = await client.package(mixed, "mixed", 1, **options)
+    await client.publish(package, "mixed", 1, public_weights=[name])
+    with pytest.raises(InvalidRequest, match="public weights"):
+        await client.publish(package, "mixed", 1, public_weights=[secret])
+    found = await client.verify_model("mixed", Evidence(graph, mixed.weights))
+    assert (len(found.steps), found.weights_shown) == (3, False)
+    found = await client.verify_model("mixed", Evidence(graph, mixed.weights, package.openings))
+    assert (len(found.steps), found.weights_shown) == (5, True)
+    changed = {**mixed.weights, secret: mixed.weights[secret] + 2.0**-16}
+    with pytest.raises(ModelShareMismatch, match=f"{secret!r}"):
+        await client.verify_model("mixed", Evidence(graph, changed, package.openings))

@@ -1,5 +1,7 @@
 """A published model and its parties, for the tests."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from mpc_infer.encoding import to_address
@@ -44,6 +46,7 @@ def package(
     input_limit: int | None = None,
     declared: Declared | None = None,
     keep_openings: bool = False,
+    public_weights: Sequence[str] = (),
 ) -> ModelPackage:
     return package_model(
         model or imported(),
@@ -54,4 +57,5 @@ def package(
         parties=parties.public,
         declared=input_limit if declared is None else declared,
         keep_openings=keep_openings,
+        public_weights=public_weights,
     )

@@ -21,6 +21,7 @@ MANIFEST = Manifest(
     party_set="02" * 32,
     graph_digest=GRAPH.digest,
     share_commitments=(b"a" * 32, b"b" * 32),
+    public_digest=None,
     frac_bits=16,
     input_ranges=(UnitRange((-(2**31) + 1,), (2**31 - 1,)),),
     calibration=None,
@@ -51,7 +52,7 @@ def test_bytes_are_canonical_and_read_back() -> None:
 
 
 def test_the_hash_is_a_vector() -> None:
-    assert MANIFEST.hash.hex() == "2f6bfcb0939e396b4f0551e3a0323b1be8d6a79e7b6c1a7f9c4a40d7d1dce73c"
+    assert MANIFEST.hash.hex() == "d8c3602db3cc98aaefffd0fefce825e47e3382bc0e813d5b5777bd7e67974546"
 
 
 def test_every_field_is_in_the_hash() -> None:
@@ -62,6 +63,7 @@ def test_every_field_is_in_the_hash() -> None:
         "party_set": "03" * 32,
         "graph_digest": b"g" * 32,
         "share_commitments": (b"b" * 32, b"a" * 32),
+        "public_digest": b"p" * 32,
         "frac_bits": 15,
         "input_ranges": (UnitRange((-1,), (1,)),),
         "calibration": Calibration(100, 50),
@@ -113,6 +115,9 @@ def test_a_checksummed_owner_is_accepted() -> None:
         ("share_commitments", ["01" * 32] * 17),
         ("share_commitments", "01" * 32),
         ("share_commitments", [["01"] * 32] * 2),
+        ("public_digest", ""),
+        ("public_digest", "01" * 31),
+        ("public_digest", False),
         ("frac_bits", 7),
         ("frac_bits", 17),
         ("input_ranges", []),

@@ -5,16 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mpc_infer.errors import CorruptModel, ModelRefused, ModelShareMismatch, SealingFailed
+from mpc_infer.errors import CorruptModel, InvalidInput, ModelRefused, ModelShareMismatch, SealingFailed
 from mpc_infer.graph import ImportedModel
 from mpc_infer.graph.input_ranges import Calibration, CalibrationRows
-from mpc_infer.model.manifest import Manifest
+from mpc_infer.model.manifest import Manifest, weights_digest
 from mpc_infer.model.package import ModelPackage
-from mpc_infer.model.shares import open_model_share
+from mpc_infer.model.shares import open_model_share, open_public_weights
 from mpc_infer.sharing import (
     Ring,
     combine,
     decode,
+    encode,
     encode_tensors,
     join_opening,
     model_context,
@@ -191,3 +192,60 @@ def test_an_input_limit_that_is_none(limit: int) -> None:
 def test_one_party_is_no_sharing() -> None:
     with pytest.raises(ModelRefused):
         package(Parties(1))
+
+
+@pytest.mark.parametrize("names", [("w",), ("b",), ("w", "b"), ("*",)])
+def test_public_weights_are_in_the_clear_and_the_others_shared(names: tuple[str, ...]) -> None:
+    parties = Parties(3)
+    made = package(parties, public_weights=names)
+    known = set(("w", "b") if names == ("*",) else names)
+    assert set(made.graph.public_weights) == known
+    assert made.manifest.graph_digest == made.graph.digest != GRAPH.digest
+    public = open_public_weights(made.public_weights, Manifest.from_bytes(made.manifest.to_bytes()), made.graph)
+    shares = [open_share(parties, made, index) for index in range(3)]
+    assert public.keys() == known
+    for name, weight in imported().weights.items():
+        value = public[name] if name in known else combine([share[name] for share in shares])
+        assert all((name in share) != (name in known) for share in shares)
+        assert np.array_equal(value, encode(weight))
+
+
+def test_a_share_of_a_model_without_secrets_holds_no_tensor() -> None:
+    parties = Parties(2)
+    made = package(parties, public_weights=["*"])
+    opening = unseal(parties, made, 0)
+    assert opening[32:] == encode_tensors({})
+    assert len(set(made.manifest.share_commitments)) == 2
+
+
+def test_other_public_weights_are_refused() -> None:
+    made, none = package(Parties(2), public_weights=["w"]), package(Parties(2))
+    assert (none.manifest.public_digest, none.public_weights) == (None, b"")
+    assert open_public_weights(b"", none.manifest, none.graph) == {}
+    changed = bytearray(made.public_weights)
+    changed[-1] ^= 1
+    for manifest, data in [
+        (made.manifest, bytes(changed)),
+        (made.manifest, b""),
+        (made.manifest, package(Parties(2), public_weights=["b"]).public_weights),
+        (none.manifest, made.public_weights),
+    ]:
+        with pytest.raises(ModelShareMismatch, match="public weights"):
+            open_public_weights(data, manifest, made.graph)
+    # A digest over what is not the graph's public weights.
+    for data in (encode_tensors({}), encode_tensors({"w": np.zeros((4, 8), np.uint64)}), b"MPT1"):
+        with pytest.raises(ModelShareMismatch, match="public weights"):
+            open_public_weights(data, replace(made.manifest, public_digest=weights_digest(data)), made.graph)
+
+
+def test_a_digest_of_public_weights_stands_where_the_graph_has_some() -> None:
+    made = package(Parties(2), public_weights=["w"])
+    with pytest.raises(CorruptModel, match="digest of public weights"):
+        replace(made.manifest, public_digest=None).check_graph(made.graph)
+    with pytest.raises(CorruptModel, match="digest of public weights"):
+        replace(package(Parties(2)).manifest, public_digest=bytes(32)).check_graph(GRAPH)
+
+
+def test_a_public_weight_that_is_none_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="no weight 'v'"):
+        package(Parties(2), public_weights=["v"])

@@ -24,7 +24,7 @@ from mpc_infer.identity.certs import CertificateAuthority
 from mpc_infer.identity.keystore import Keystore
 from mpc_infer.identity.signer import Signer
 from mpc_infer.identity.tls import TlsCredentials
-from mpc_infer.model.package import PartyKeys, package_model
+from mpc_infer.model.package import ModelPackage, PartyKeys, package_model
 from mpc_infer.party.calls import InstallCall, JobCall, OpenCall, OwnerSignature, PrepareCall, SessionCall
 from mpc_infer.party.checks import CheckedJob
 from mpc_infer.party.config import PartyConfig
@@ -148,19 +148,24 @@ class World:
         self.registry = MemoryRegistry()
         self.registry.members = self.addresses
         self.imported = imported()
-        self.package = package_model(
+        self.package = self.packaged()
+        self.model_hash = self.package.manifest.hash
+        self.register(ModelStatus.ACTIVE)
+        self.registry.users.add((self.model_hash, self.owner.address))
+        self.dealer_port = 1
+        self.lane_ports = [free_port() for _ in range(PARTIES)]
+
+    def packaged(self, **options) -> ModelPackage:
+        """The model for this network's parties."""
+        return package_model(
             self.imported,
             name="test",
             version=1,
             owner=self.owner.address,
             party_set=PARTY_SET,
             parties=[PartyKeys(keystore.address, keystore.sealing_keys.public()) for keystore in self.keystores],
+            **options,
         )
-        self.model_hash = self.package.manifest.hash
-        self.register(ModelStatus.ACTIVE)
-        self.registry.users.add((self.model_hash, self.owner.address))
-        self.dealer_port = 1
-        self.lane_ports = [free_port() for _ in range(PARTIES)]
 
     def keystore(self, name: str, role: str) -> Keystore:
         signer = Signer.generate()
@@ -217,6 +222,7 @@ class World:
             self.package.graph.to_bytes(),
             self.package.sealed_shares[index],
             OwnerSignature(self.owner.address, signature),
+            self.package.public_weights,
         )
 
     def job(

@@ -117,3 +117,37 @@ async def test_the_share_is_not_in_the_database_in_the_clear(party, world):
     party.store.close()
     for file in world.directory.glob("party0.sqlite*"):
         assert weights[40:72] not in file.read_bytes()
+
+
+@pytest.fixture
+def open_world(world):
+    """The same network, its model's matrix public."""
+    world.package = world.packaged(public_weights=["W"])
+    world.model_hash = world.package.manifest.hash
+    return world
+
+
+async def test_public_weights_are_checked_before_a_model_is_held(party, open_world):
+    call = open_world.install_call(0)
+    assert open_world.package.graph.public_weights
+    changed = bytearray(call.public_weights)
+    changed[-1] ^= 1
+    for data in (bytes(changed), b"", call.public_weights + b"\0"):
+        with pytest.raises(errors.ModelShareMismatch, match="public weights"):
+            await party.party.install(dataclasses.replace(call, public_weights=data))
+    with pytest.raises(errors.ModelNotFound):
+        party.shelf.open(open_world.model_hash)
+    await party.party.install(call)
+    assert party.shelf.open(open_world.model_hash).public_weights == call.public_weights
+
+
+async def test_public_weights_for_a_model_without_any_are_refused(party, world):
+    with pytest.raises(errors.ModelShareMismatch, match="public weights"):
+        await party.party.install(dataclasses.replace(world.install_call(0), public_weights=b"MPT1" + bytes(4)))
+
+
+async def test_public_weights_that_were_changed_in_the_database_are_noticed(party, open_world):
+    await party.party.install(open_world.install_call(0))
+    change(open_world, "public_weights", b"MPT1" + bytes(4))
+    with pytest.raises(errors.ModelShareMismatch, match="public weights"):
+        party.shelf.open(open_world.model_hash)
