@@ -8,6 +8,7 @@ A party does these one after another, so that their sum is the bound. Parties th
 it: it is what a party alone on a core would need.
 """
 
+import json
 import math
 import os
 import platform
@@ -30,12 +31,12 @@ from mpc_infer.graph.ir import infer_shapes
 TIMES = 7
 MEMORY_WORDS = 1 << 25
 ROUND_TRIPS = 1000
-ROUND_TRIP_SECONDS = 60.0
+PRINTED_SECONDS = 120.0
 Machine = dict[str, Any]
 
 
 def machine() -> Machine:
-    """This machine, with its round trip in microseconds and its memory's speed in bytes a second."""
+    """This machine: its round trip in microseconds, its memory's speed in bytes a second, rounds in lock step."""
     return {
         "cpu": _cpu_name(),
         "cores": len(os.sched_getaffinity(0)),
@@ -43,6 +44,7 @@ def machine() -> Machine:
         "torch": torch.__version__,
         "round_trip_us": round(_round_trip_us(), 1),
         "memory_bytes_s": round(_memory_speed()),
+        "lockstep": json.loads(_printed("bench.lockstep", "--json"))["lockstep"],
     }
 
 
@@ -122,10 +124,13 @@ def _memory_speed() -> float:
 
 
 def _round_trip_us() -> float:
+    return float(_printed("bench.round_trip", "--rounds", str(ROUND_TRIPS)).splitlines()[0].split()[1])
+
+
+def _printed(module: str, *arguments: str) -> str:
     # In a process of its own, since it forks and this one has threads.
-    command = [sys.executable, "-m", "bench.round_trip", "--rounds", str(ROUND_TRIPS)]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True, timeout=ROUND_TRIP_SECONDS).stdout
-    return float(printed.splitlines()[0].split()[1])
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=PRINTED_SECONDS).stdout
 
 
 def _cpu_name() -> str:

@@ -34,7 +34,7 @@ def ours(fleet: Fleet, case: Case, seconds: float) -> tuple[Row, float]:
     """On one of our engines. Also the milliseconds of the whole session: agreement at the beginning, commitments and
     transcripts at the end.
     """
-    fleet.load(case.graph, case.weights)
+    fleet.load(case.graph, case.weights, case.fixed)
     began = time.monotonic()
     for _ in range(FEWEST):  # caches fill, threads start
         _evaluate(fleet, case)

@@ -72,6 +72,17 @@ def _machine(found: Found) -> str:
     )
 
 
+def _lockstep(found: Found) -> str:
+    measured = (found.get("machine") or {}).get("lockstep")
+    if not measured:
+        return _NOTHING
+    rows = []
+    for each in measured:
+        two, three = (each["round_us"][parties] for parties in ("2", "3"))
+        rows.append([f"{each['work_us']:.0f}", f"{two:.0f}", f"{three:.0f}", f"{three / two:.3g}×"])
+    return _table(("computing, µs", "a round of two, µs", "of three, µs", "three / two"), rows, words=0)
+
+
 def _targets(found: Found) -> str:
     return _table(
         ("model, rows", "target", "wanted", "measured", "met"),
@@ -212,6 +223,7 @@ def _skipped(found: Found) -> str:
 
 TABLES: dict[str, Callable[[Found], str]] = {
     "machine": _machine,
+    "lockstep": _lockstep,
     "targets": _targets,
     "rows": _rows,
     "bounds": _bounds,

@@ -1,6 +1,7 @@
 """What is measured, and the rows that the benchmark's JSON has."""
 
 import json
+import math
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +13,10 @@ import torch
 
 from bench import reference
 from bench.graphs import BATCHES, INPUTS, MODELS
+from mpc_infer.errors import ModelRefused
 from mpc_infer.graph import Graph
+from mpc_infer.graph.numerics import choose
+from mpc_infer.sharing import FixedPoint
 
 Row = dict[str, Any]
 
@@ -51,6 +55,18 @@ class Case:
             return INPUTS[self.model](self.batch)
         random = np.random.default_rng(self.batch)
         return {spec.name: random.normal(size=spec.with_batch(self.batch)) for spec in self.graph.inputs}
+
+    @cached_property
+    def fixed(self) -> FixedPoint:
+        """How publishing would hold its numbers: for inputs below the power of two above the largest one here.
+
+        Where that cannot be proven, as ResNet-20's range cannot, with the engine's limits.
+        """
+        largest = max(float(np.abs(values).max()) for values in self.inputs.values())
+        try:
+            return choose(self.graph, self.weights, 2 ** math.ceil(math.log2(largest))).fixed
+        except ModelRefused:
+            return FixedPoint()
 
     @cached_property
     def description(self) -> dict[str, Any]:

@@ -39,7 +39,7 @@ Places = list[tuple[list[str], str]]
 def ours(places: Places, case: Case, repeat: int) -> Row:
     """On the masked engine, material made ahead."""
     with Fleet(len(places), engine="masked", places=places) as fleet:
-        fleet.load(case.graph, case.weights)
+        fleet.load(case.graph, case.weights, case.fixed)
         done = [fleet.infer(case.graph, case.inputs).results[0] for _ in range(repeat + 1)][1:]
     return {
         "system": "mpc-infer/masked",
