@@ -2,8 +2,8 @@
 
 import select
 from collections import deque
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from mpc_infer.engine.frames import HEADER_BYTES, MAX_REASON, ElementType, Header, Kind, decode_abort, pack_header
 from mpc_infer.engine.tls_pipe import TlsPipe
@@ -108,7 +108,18 @@ class Connection:
         self._outgoing.append(memoryview(frame))
 
     def send(self, pieces: Sequence[bytes | memoryview]) -> None:
-        """Append a frame to what is to be sent, and send what can be. `advance` says when the peer has gone."""
+        """Append a frame to what is to be sent, and send what can be. `advance` says when the peer has gone.
+
+        Args:
+            pieces: one if it is bytes that fit into a TLS record.
+        """
+        first = pieces[0]
+        if len(pieces) == 1 and isinstance(first, bytes) and not self._outgoing:
+            try:
+                if self._pipe.send_record(first):
+                    return
+            except OSError:
+                pass  # it will be met again
         self._outgoing.extend(map(memoryview, pieces))
         self.flush()
 
@@ -179,23 +190,30 @@ class Connection:
         return self._header is None and self._expected is None and self._filled == HEADER_BYTES
 
     def _receive(self) -> None:
-        while not self._complete:
-            if self._filled < len(self._buffer) and not self._read_some():
+        if self._due and not self._filled and not self._pipe.buffered:
+            # Most frames are there as a whole, in one record.
+            if not self._read(self._pipe.receive_record, self._buffer):
                 return
-            if self._due and self._filled >= HEADER_BYTES:
-                self._advance_due()
-            if self._filled == len(self._buffer) and not self._complete:
-                self._advance_frame()
-                if self._held:
-                    return
+            self._look()
+        while not self._complete and not self._held:
+            rest = memoryview(self._buffer)[self._filled :]
+            if rest and not self._read(self._pipe.receive_into, rest):
+                return
+            self._look()
 
-    def _read_some(self) -> bool:
+    def _read(self, receive: Callable[[Any], int], window: bytearray | memoryview) -> int:
         try:
-            count = self._pipe.receive_into(memoryview(self._buffer)[self._filled :])
+            count = receive(window)
         except EOFError as error:
             raise PeerFailed(f"party {self.peer} closed the connection", party=self.peer) from error
         self._filled += count
-        return count > 0
+        return count
+
+    def _look(self) -> None:
+        if self._due and self._filled >= HEADER_BYTES:
+            self._advance_due()
+        if self._filled == len(self._buffer) and not self._complete:
+            self._advance_frame()
 
     def _advance_due(self) -> None:
         # The frame that was due is read to its end. Any other one is read as if nothing had been known about it.

@@ -29,6 +29,7 @@ class TlsPipe:
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side, server_hostname=hostname)
         self._unsent = memoryview(b"")
         self._room = bytearray(CHUNK_BYTES)
+        self._window = memoryview(self._room)
 
     def fileno(self) -> int:
         """For poll."""
@@ -81,6 +82,44 @@ class TlsPipe:
             self._flush()
         return taken
 
+    def send_record(self, data: bytes) -> bool:
+        """What `send` does of bytes that fit into one record, in fewer steps. False, and nothing done, if something
+        waits to be sent.
+
+        Raises:
+            OSError: the connection is gone.
+        """
+        if self._unsent:
+            return False
+        self._tls.write(data)
+        record = self._outgoing.read()
+        try:
+            sent = self._sock.send(record)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(record):
+            self._unsent = memoryview(record)[sent:]
+        return True
+
+    def receive_record(self, window: bytearray) -> int:
+        """What `receive_into` does where nothing is `buffered`, in fewer steps: one look at the socket, one record.
+
+        Raises:
+            OSError: the connection is gone; EOFError, which is not one, when the peer has closed it.
+        """
+        if not self._fill():
+            return 0
+        try:
+            read: int = self._tls.read(len(window), window)  # type: ignore[assignment]
+        except ssl.SSLWantReadError:
+            read = 0
+        else:
+            if not read:
+                raise EOFError("the peer has said that nothing follows")
+        if self._outgoing.pending:
+            self._flush()
+        return read
+
     def flush(self) -> bool:
         """Send ciphertext that waits. True when none is left."""
         self._flush()
@@ -132,7 +171,7 @@ class TlsPipe:
             return False
         if count == 0:
             raise EOFError("the connection was closed")
-        self._incoming.write(memoryview(self._room)[:count])
+        self._incoming.write(self._window[:count])
         return True
 
     def _flush(self) -> None:
