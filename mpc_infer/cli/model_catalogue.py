@@ -56,6 +56,7 @@ def describe(manifest: "Manifest") -> dict[str, Any]:
         "calibration": _calibration(manifest),
         "analysis": manifest.analysis,
         "error_bounds": _bounds(manifest),
+        "value_bits": list(manifest.value_bits),
     }
 
 

@@ -96,19 +96,25 @@ def _nodes(report: "Report") -> list[dict[str, Any]]:
 
 
 def _values(report: "Report", name: str) -> dict[str, Any]:
-    """Magnitude and largest error of a tensor, in real numbers."""
+    """Magnitude and largest error of a tensor, in real numbers, and the bits that it is held in."""
     from mpc_infer.graph.error_bounds import largest
-    from mpc_infer.graph.numerics import LOWEST_BITS, reach
+    from mpc_infer.graph.numerics import LOWEST_BITS, bits_of, reach
 
     if report.numerics is None:
         known = report.partial.get(name)
-        return {"magnitude": None if known is None else reach(known, LOWEST_BITS), "error_bound": None}
+        return {"magnitude": None if known is None else reach(known, LOWEST_BITS), "error_bound": None, "held_as": None}
     bits = report.numerics.frac_bits
     bound = largest(report.numerics.errors[name], report.numerics.ranges[name])
     return {
         "magnitude": reach(report.numerics.ranges[name], bits),
         "error_bound": None if bound is None else bound / 2.0**bits,
+        "held_as": _held_as(bits_of(report.numerics.ranges[name]), bits),
     }
+
+
+def _held_as(value_bits: int, frac_bits: int) -> str:
+    # Qm.n: a sign, m bits before the point and n behind it.
+    return f"Q{max(0, value_bits - frac_bits)}.{frac_bits}"
 
 
 def _cost(report: "Report") -> dict[str, Any] | None:
@@ -184,11 +190,18 @@ def _show_nodes(report: "Report", console: "Console") -> None:
     table, ceilings = Table(title="nodes"), _ceilings(report)
     for title in ("node", "operator", "shape"):
         table.add_column(title)
-    for title in ("ceiling",) * bool(ceilings) + ("values up to", "error up to", "rounds", "bytes sent", "material"):
+    for title in ("ceiling",) * bool(ceilings) + (
+        "values up to",
+        "held as",
+        "error up to",
+        "rounds",
+        "bytes sent",
+        "material",
+    ):
         table.add_column(title, justify="right")
     for each in _nodes(report):
         shape = "×".join(map(str, each.get("shape", ())))
-        sizes = [_real(each["magnitude"]), _real(each["error_bound"])]
+        sizes = [_real(each["magnitude"]), each["held_as"] or "?", _real(each["error_bound"])]
         if ceilings:
             sizes.insert(0, f"{ceilings[each['name']]:g}" if each["name"] in ceilings else "")
         costs = (f"{each[key]:,}" if key in each else "" for key in ("rounds", "bytes_sent", "material_bytes"))

@@ -99,11 +99,11 @@ def value_bits_of(graph: Graph, ranges: Mapping[str, Interval]) -> tuple[int, ..
         ranges: the interval of every tensor, in units.
     """
     names = [spec.name for spec in graph.inputs] + [node.outputs[0] for node in graph.nodes]
-    return tuple(_bits(ranges[name]) for name in names)
+    return tuple(bits_of(ranges[name]) for name in names)
 
 
-def _bits(interval: Interval) -> int:
-    # Some units more, for roundings that engines do on the way.
+def bits_of(interval: Interval) -> int:
+    """Below which power of two the values of a tensor are, in units, and by some units so: engines round on the way."""
     return min(VALUE_BITS, int(np.max(interval.magnitude, initial=0.0) + SPARE_UNITS).bit_length())
 
 

@@ -45,6 +45,9 @@ def test_a_model_that_can_be_deployed(dense: Path) -> None:
     for each in found["nodes"]:
         assert each["supported"]
         assert 0 < each["error_bound"] < 0.01 < each["magnitude"] < 1000
+        integer, fractional = map(int, each["held_as"].removeprefix("Q").split("."))
+        assert fractional == 16
+        assert 2.0 ** (integer - 2) < each["magnitude"] < 2.0**integer
         assert each["material_bytes"] > 0
     data = found["data"]
     assert (data["reference"], data["rows"], data["rows_outside"]) == ("onnxruntime", 40, 0)
