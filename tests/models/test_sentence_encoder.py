@@ -34,7 +34,9 @@ PUBLISHED = (0.2838, -0.0327, 0.8939)
 """How alike the first three pairs are, as the model's authors print it (sbert.net, semantic textual similarity)."""
 LARGEST = 2e-4
 """Deviation of an element of a vector of length 1, whose elements are about 0.05."""
-TIE = 1e-4
+APART = 1.5e-4
+"""Deviation of how alike two sentences are."""
+TIE = 1e-5
 """Sentences that are as alike as that to a third may change places behind the nearest one."""
 Reals = NDArray[np.float64]
 
@@ -73,9 +75,18 @@ def fleet(imported: ImportedModel) -> Iterator[Fleet]:
 
 
 def check(found: Reals, expected: Reals) -> None:
-    """Cosines, deviations, and who is next to whom."""
-    assert (found * expected).sum(axis=1).min() >= 0.99999  # wanted: 0.999
+    """Cosines, deviations, and who is next to whom.
+
+    Measured on the masked engine, three runs: cosines 1 - 1.3e-7 and more, elements off by 9.6e-5 at most, how alike
+    two sentences are by 7.3e-5 at most (2.4e-5 rms). No two of the 20 x 19 neighbours changed places. Of what is off,
+    2.2e-5 (rms) is the rounding of the linear layers' weights to 16 fractional bits, the same in every run; truncations
+    and functions add 1.0e-5. The gap between two neighbours is 2.3e-6 once (it came out as 3.6e-5 to 7.5e-5, in twelve
+    more runs of these three sentences too), all others are 7.4e-5 and more, and that to the nearest neighbour 6.0e-3.
+    So `TIE` lets that one pair change places, and no other.
+    """
+    assert (found * expected).sum(axis=1).min() >= 0.999999  # wanted: 0.999
     assert np.abs(found - expected).max() < LARGEST
+    assert np.abs(found @ found.T - expected @ expected.T).max() < APART
     ours, theirs = (each @ each.T - 2 * np.eye(len(each)) for each in (found, expected))
     assert (ours.argmax(axis=1) == theirs.argmax(axis=1)).all()
     in_our_order = np.take_along_axis(theirs, ours.argsort(axis=1), axis=1)

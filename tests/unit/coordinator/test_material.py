@@ -239,7 +239,7 @@ async def test_a_job_waits_for_material_that_it_would_have_to_make_itself(
     net, used = making.net, _used(making.net)
     await net.client().publish(IMPORTED, "shift", 1)
     await making.begun()
-    job = asyncio.create_task(net.client().infer("shift", {"x": ROWS}, deadline_s=8.0))
+    job = asyncio.create_task(net.client().infer("shift", {"x": ROWS}, deadline_s=4.0))
     await making.asked.wait()
     making.go.set()
     await job
@@ -286,7 +286,7 @@ async def test_a_job_waits_for_the_opening_of_its_model(tmp_path: Path, monkeypa
             party.hooks = {"OpenModel": slowly}
         await net.client().publish(IMPORTED, "shift", 1)
         await until(lambda: net.parties[0].calls.count("OpenModel") == 2)
-        job = asyncio.create_task(net.client().infer("shift", {"x": ROWS}, deadline_s=8.0))
+        job = asyncio.create_task(net.client().infer("shift", {"x": ROWS}, deadline_s=4.0))
         await making.asked.wait()
         making.go.set()
         await job
