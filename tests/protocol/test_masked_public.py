@@ -217,3 +217,24 @@ def test_a_party_with_another_public_weight_is_found_when_the_model_is_opened():
         futures = [pool.submit(party, rank) for rank in range(2)]
     errors = [future.exception() for future in futures]
     assert any(isinstance(error, PlanMismatch) for error in errors)
+
+
+def test_a_public_model_that_was_kept_is_restored():
+    graph = with_public(dense([4, 3]), ["W0"])
+    weights = {"W0": np.arange(12, dtype=np.uint64).reshape(4, 3), "b0": np.zeros(3, np.uint64)}
+    for each in (graph, with_public(graph, [ALL])):
+        engine, table = MaskedEngine(), Table(2)
+        with ThreadPoolExecutor(2) as pool:
+            opened = list(
+                pool.map(
+                    lambda rank, e=engine, g=each, t=table: open_with(
+                        e, g, weights, bytes([rank]) * 32, ThreadLink(t, rank)
+                    ),
+                    range(2),
+                )
+            )
+        assert opened[0].digest == opened[1].digest
+        again = engine.restore(each, weights, 2, opened[1].to_bytes())
+        assert again.digest == opened[1].digest
+        changed = engine.restore(each, {**weights, "W0": weights["W0"] + np.uint64(1)}, 2, opened[1].to_bytes())
+        assert changed.digest != opened[1].digest

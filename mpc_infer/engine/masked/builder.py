@@ -65,6 +65,7 @@ class Builder:
     requests: list[MaskedRequest] = field(default_factory=list)
     slots: list[Slot] = field(default_factory=list)
     bounds: list[Bound] = field(default_factory=list)
+    held: set[int] = field(default_factory=set)
     _folded: set[int] = field(default_factory=set)
 
     def add(self, op: str, inputs: Sequence[int], shape: Shape, params: Sequence[int] = ()) -> int:

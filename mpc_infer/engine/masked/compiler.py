@@ -53,6 +53,12 @@ class Lowering:
         self._tensors: dict[str, Tensor] = {}
         self._reads = Counter(name for node in graph.nodes for name in node.inputs)
         self._reads.update(spec.name for spec in graph.outputs)
+        self._readers = {name: [node for node in self.nodes if name in node.inputs] for name in self._public_factors()}
+
+    def _public_factors(self) -> set[str]:
+        """Tensors that are multiplied by public weights."""
+        products = filter(self._is_public_product, self.nodes)
+        return {name for node in products for name in node.inputs if not self.is_weight(name)}
 
     def _named(self, value_bits: Sequence[int]) -> dict[str, int]:
         names = [spec.name for spec in self.graph.inputs] + [node.outputs[0] for node in self.graph.nodes]
@@ -92,17 +98,19 @@ class Lowering:
     def _define(self, name: str, tensor: Tensor) -> None:
         if name in self._value_bits:
             self.builder.know(tensor, self._value_bits[name])
-        if self._reads[name] > 1 and not (self._read_as_share(name) and self.builder.is_own(tensor)):
-            self.builder.settle(tensor)
+        if self._reads[name] > 1:
+            if self._read_as_share(name) and self.builder.is_own(tensor):
+                self.builder.held.add(tensor.shares[0])
+            else:
+                self.builder.settle(tensor)
         self._tensors[name] = tensor
 
     def _read_as_share(self, name: str) -> bool:
         """Whether all that reads a tensor are products by public weights, and sums: then it need not be opened."""
-        readers = [node for node in self.nodes if name in node.inputs]
-        public = [self._is_public_product(node) for node in readers]
-        outputs = {spec.name for spec in self.graph.outputs}
-        sums = all(known or node.op in SUMS for known, node in zip(public, readers, strict=True))
-        return any(public) and sums and name not in outputs
+        readers = self._readers.get(name, [])
+        return len(readers) == self._reads[name] and all(
+            node.op in SUMS or self._is_public_product(node) for node in readers
+        )
 
     def _is_public_product(self, node: Node) -> bool:
         weight = next(filter(self.is_weight, node.inputs), "")
@@ -133,7 +141,8 @@ def compile_graph(graph: Graph, batch: int, parties: int, fixed: FixedPoint, *, 
     )
     requests = builder.finish([number for _, number, _ in outputs])
     check_program(requests)
-    return Program(make_plan(graph.digest, batch, parties, frac_bits, requests), tuple(builder.slots), outputs)
+    plan = make_plan(graph.digest, batch, parties, frac_bits, requests)
+    return Program(plan, tuple(builder.slots), outputs, frozenset(builder.held))
 
 
 def pools_first(graph: Graph) -> tuple[list[Node], dict[str, str]]:

@@ -118,6 +118,8 @@ def prepare(program: Program, model: MaskedModel, rank: int, parts: Sequence[Par
         inputs = [preparation.values[other] for other in request.inputs]
         step = prepare_view if request.op in VIEWS else STEPS[request.op]
         preparation.values.append(step(preparation, number, request, inputs, given))
+        if number in program.held:
+            preparation.whole(number)
     for name, number, shape in program.outputs:
         session.outputs.append((name, _shared(preparation.values[number]), shape))
     preparation.finish()

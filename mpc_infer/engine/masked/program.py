@@ -76,11 +76,13 @@ class Program:
         plan: what is hashed, agreed on and sent to the dealer.
         slots: by number, as ``weight`` and ``local`` requests name them.
         outputs: (name, number of a share, shape) of the graph's outputs.
+        held: numbers of shares that a party writes down once, since several requests read them.
     """
 
     plan: Plan
     slots: tuple[Slot, ...]
     outputs: tuple[tuple[str, int, tuple[int, ...]], ...]
+    held: frozenset[int] = frozenset()
 
     @property
     def requests(self) -> tuple[MaskedRequest, ...]:
