@@ -69,12 +69,12 @@ class Verdict:
 def plain(model: ImportedModel, inputs: dict[str, Any]) -> dict[str, Any]:
     """The oracle."""
     weights = {name: encode(value) for name, value in model.weights.items()}
-    return _decoded(run_plain(model.graph, weights, {name: encode(value) for name, value in inputs.items()}))
+    return decoded(run_plain(model.graph, weights, {name: encode(value) for name, value in inputs.items()}))
 
 
 def masked(model: ImportedModel, inputs: dict[str, Any]) -> dict[str, Any]:
     """Two parties as threads."""
-    return _decoded(evaluate(model.graph, model.weights, inputs).ring)
+    return decoded(evaluate(model.graph, model.weights, inputs).ring)
 
 
 def on(fleet: Fleet) -> Engine:
@@ -87,7 +87,8 @@ def on(fleet: Fleet) -> Engine:
     return run
 
 
-def _decoded(rings: dict[str, Any]) -> dict[str, Any]:
+def decoded(rings: dict[str, Any]) -> dict[str, Any]:
+    """Outputs as reals."""
     return {name: decode(ring) for name, ring in rings.items()}
 
 

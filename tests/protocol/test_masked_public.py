@@ -13,6 +13,7 @@ from mpc_infer.engine.masked import MaskedEngine
 from mpc_infer.errors import InvalidRequest, PlanMismatch
 from mpc_infer.graph import Graph, Node
 from mpc_infer.graph.functions import constant
+from mpc_infer.graph.numerics import choose
 from mpc_infer.graph.public import ALL, with_public
 from mpc_infer.preprocessing.masked_check import check_program
 from mpc_infer.preprocessing.masked_requests import MaskedRequest
@@ -167,6 +168,17 @@ def test_fewer_fractional_bits(frac_bits):
     weights = random_weights(graph)
     run = evaluate(with_public(graph, ["W*"]), weights, inputs_of(graph, 3), 2, fixed=FixedPoint(frac_bits))
     assert run.worst() <= 4
+
+
+def test_values_whose_size_is_known():
+    graph = dense([16, 32, 4], last="Sigmoid")
+    weights = random_weights(graph)
+    fixed = FixedPoint(16, choose(graph, weights, 16).value_bits)
+    secret, public = (with_public(graph, names) for names in ([], [ALL]))
+    run = evaluate(public, weights, inputs_of(graph, 3), 3, fixed=fixed)
+    assert run.worst() <= 8
+    assert run.plan.bytes_sent < MaskedEngine().plan(public, 3, 3).bytes_sent
+    assert run.plan.bytes_sent < MaskedEngine().plan(secret, 3, 3, fixed).bytes_sent
 
 
 def test_products_on_a_device():
