@@ -207,7 +207,7 @@ class CommitmentMismatch(Refused):
 
 
 class ModelShareMismatch(Refused):
-    """A model share does not open the commitment in the manifest."""
+    """A model share does not open the commitment in the manifest, or public weights do not have its digest."""
 
     code = "MODEL_SHARE_MISMATCH"
 

@@ -162,10 +162,13 @@ def test_a_name_belongs_to_whoever_had_it_first(alice: Client, published: dict[s
         alice.publish(tiny(), "breast-cancer", 2)
 
 
-def test_a_model_survives_a_restart_of_its_parties(net: Devnet, works: Working) -> None:
+def test_a_model_survives_a_restart_of_its_parties(net: Devnet, works: Working, owner: Client) -> None:
     works()
+    owner.publish(tiny(), "all-known", 1, public_weights=["*"])
+    assert np.allclose(owner.infer("all-known", {"x": ROW}).outputs["logits"], 3.0, atol=1e-3)
     for name in ("party1", "coordinator"):
         net.role(name).ask_to_stop()
         assert net.role(name).finish() == 0
         net.restart(name)
     works()
+    assert np.allclose(owner.infer("all-known", {"x": ROW}).outputs["logits"], 3.0, atol=1e-3)
