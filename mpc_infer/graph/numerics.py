@@ -16,7 +16,7 @@ from mpc_infer.graph.ir import Graph
 from mpc_infer.graph.ranges import check_ranges, widest_input_limit
 from mpc_infer.sharing.fixed import FRAC_BITS, LIMIT, FixedPoint
 
-ANALYSIS = 1
+ANALYSIS = 2
 """Version of the rules: of intervals, of errors, and of the choice of fractional bits."""
 LOWEST_BITS = 8
 SPARE_UNITS = 8

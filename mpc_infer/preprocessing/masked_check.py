@@ -27,6 +27,9 @@ MAX_TRUNCATION = 32
 MAX_MATCHED = 8
 """Bits of a number that a table compares with zero."""
 
+MAX_TERMS = 16
+"""Coefficients of a spline's segment."""
+
 MAX_WINDOW = 1 << 20
 """The most that a window's kernel, stride, dilation and pads may say: their products stay far below 2^63."""
 
@@ -295,9 +298,11 @@ def _open(request: MaskedRequest, shapes: list[Shape]) -> Shape:
 
 
 def _spline(request: MaskedRequest, shapes: list[Shape]) -> Shape:
-    bits, frac_bits, place, index, low, function = request.params
-    if not (0 <= bits <= MAX_TRUNCATION and 1 <= frac_bits <= 30 and 1 <= place <= 20 and 4 <= index <= 8):
+    bits, frac_bits, place, index, low, function, terms = request.params
+    if not (0 <= bits <= MAX_TRUNCATION and 1 <= frac_bits <= 30 and 1 <= place <= 20 and 3 <= index <= 8):
         raise _Wrong("its segments are too few, too many or too large")
+    if not 2 <= terms <= MAX_TERMS:
+        raise _Wrong(f"a segment has 2 to {MAX_TERMS} coefficients")
     if abs(low) > 1 << 31 or function not in range(len(FUNCTIONS)):
         raise _Wrong("its function is unknown, or begins too far away")
     return shapes[0]

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpc_infer.preprocessing import masked_kernels as kernels
-from mpc_infer.preprocessing.masked_functions import scale_bits, segment_cubics
+from mpc_infer.preprocessing.masked_functions import FUNCTIONS, scale_bits, segment_polynomials
 from mpc_infer.preprocessing.masked_layout import fat_tables, lean_tables, narrow_tables
 from mpc_infer.preprocessing.masked_products import multiply_add, multiply_add_batch, multiply_add_groups
-from mpc_infer.preprocessing.masked_requests import LEAN, SPLINE_TERMS, UNDEALT, MaskedRequest, layout_of, may_wrap
+from mpc_infer.preprocessing.masked_requests import LEAN, UNDEALT, MaskedRequest, layout_of, may_wrap
 from mpc_infer.preprocessing.masked_views import VIEWS, apply_view, ring_word
 from mpc_infer.preprocessing.requests import words
 from mpc_infer.sharing.stream import Stream
@@ -277,12 +277,13 @@ def _select(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple
 
 
 def _spline(request: MaskedRequest, inputs: list[Value], draws: _Draws) -> tuple[Value, list[Words]]:
-    bits, frac_bits, place, index, low, function = request.params
+    bits, frac_bits, place, index, low, function, terms = request.params
     parts = draws.others(sum_words)
-    cubics = segment_cubics(function, frac_bits, place, index, low)
-    tables = parts[0].reshape(request.size, 1 << index, SPLINE_TERMS)
+    polynomials = segment_polynomials(function, frac_bits, place, index, low, terms)
+    tables = parts[0].reshape(request.size, 1 << index, terms)
     scale = float(1 << scale_bits(function, frac_bits))
-    kernels.spline_left(inputs[0].reshape(-1), ring_word(bits), ring_word(place), cubics, scale, tables)
+    units = (scale, scale / (1 << FUNCTIONS[function].power_bits))
+    kernels.spline_left(inputs[0].reshape(-1), ring_word(bits), ring_word(place), polynomials, *units, tables)
     return None, parts
 
 

@@ -1,7 +1,7 @@
-"""Functions of one variable, cut into segments with a cubic each.
+"""Functions of one variable, cut into segments with a polynomial each.
 
-A segment's number is read off a public number that carries a mask, so it may be one too high: every cubic is fitted
-over its own segment and the one before. Only the dealer needs the cubics.
+A segment's number is read off a public number that carries a mask, so it may be one too high: every polynomial is
+fitted over its own segment and the one before. Only the dealer needs the polynomials.
 """
 
 import math
@@ -23,11 +23,13 @@ class Function:
         name: for messages and documents.
         evaluate: on float64.
         scale_bits: fractional bits of the shared result: its value must stay below 2^(62 - scale_bits).
+        power_bits: fractional bits of the public powers; the coefficients that multiply them have the rest.
     """
 
     name: str
     evaluate: Callable[[float], float]
     scale_bits: int = 44
+    power_bits: int = 23
 
 
 def _sigmoid(x: float) -> float:
@@ -56,9 +58,9 @@ FUNCTIONS = (
     Function("gelu", _gelu),
     Function("silu", lambda x: x * _sigmoid(x)),
     Function("softplus", _softplus),
-    Function("exp", lambda x: math.exp(min(x, 12.0)), scale_bits=42),
-    Function("reciprocal", _reciprocal, scale_bits=32),
-    Function("rsqrt", _rsqrt, scale_bits=32),
+    Function("exp", lambda x: math.exp(min(x, 14.0)), scale_bits=42),
+    Function("reciprocal", _reciprocal, scale_bits=32, power_bits=14),
+    Function("rsqrt", _rsqrt, scale_bits=32, power_bits=14),
     Function("erf", math.erf),
 )
 """By number, as a spline's last parameter names them."""
@@ -74,8 +76,10 @@ def scale_bits(function: int, frac_bits: int) -> int:
 
 
 @lru_cache(maxsize=64)
-def segment_cubics(function: int, frac_bits: int, place: int, index: int, low: int) -> Floats:
-    """Cubics of all segments: (2^index, 4) coefficients, in a variable that is 0 to 1 on the segment, -1 to 0 before.
+def segment_polynomials(function: int, frac_bits: int, place: int, index: int, low: int, terms: int) -> Floats:
+    """Polynomials of all segments: (terms, 2^index) coefficients, the constant ones first.
+
+    The variable is 0 to 1 on the segment, -1 to 0 on the one before. Through the values at Chebyshev's nodes of both.
 
     Args:
         function: number in `FUNCTIONS`.
@@ -83,13 +87,14 @@ def segment_cubics(function: int, frac_bits: int, place: int, index: int, low: i
         place: a segment has 2^place units.
         index: there are 2^index segments.
         low: units at which the first one begins.
+        terms: coefficients of each.
     """
     unit = 2.0**-frac_bits
-    nodes = np.cos((2 * np.arange(4) + 1) * np.pi / 8)
-    powers = np.linalg.inv(np.vander(nodes, 4, increasing=True))
+    nodes = np.cos((2 * np.arange(terms) + 1) * np.pi / (2 * terms))
+    powers = np.linalg.inv(np.vander(nodes, terms, increasing=True))
     starts = unit * (low + (np.arange(1 << index) << place))
     points = starts[:, None] + unit * (1 << place) * nodes
     values = np.vectorize(FUNCTIONS[function].evaluate, otypes=[np.float64])(points)
-    cubics: Floats = values @ powers.T
-    cubics.setflags(write=False)
-    return cubics
+    polynomials: Floats = np.ascontiguousarray((values @ powers.T).T)
+    polynomials.setflags(write=False)
+    return polynomials

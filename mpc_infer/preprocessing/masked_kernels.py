@@ -187,34 +187,42 @@ def match_left(mask: Words, low: np.uint64, tables: Words) -> None:
             tables[i, v] = np.uint64(np.uint64(v) == place) - tables[i, v]
 
 
-@kernel("u8[::1], u8, u8, Array(f8, 2, 'C', readonly=True), f8, u8[:, :, ::1]")
+@kernel("u8[::1], u8, u8, Array(f8, 2, 'C', readonly=True), f8, f8, u8[:, :, ::1]")
 def spline_left(
-    mask: Words, bits: np.uint64, place: np.uint64, coefficients: Floats, scale: float, tables: Words
+    mask: Words, bits: np.uint64, place: np.uint64, coefficients: Floats, scale: float, unit: float, tables: Words
 ) -> None:
-    """The cubics of all segments in terms of the public place within a segment, by subtraction.
+    """The polynomials of all segments in terms of the public place within a segment, by subtraction.
 
     With the mask's own place p in [0, 1) and segment m, the public place u and segment v stand for x = u - p in segment
-    v - m, or, when u < p, at x + 1 in the segment before: every cubic holds on its own segment and the one before.
+    v - m, or, when u < p, at x + 1 in the segment before: every polynomial holds on its own segment and the one before.
+    The polynomial in u is that in x, shifted by p (repeated synthetic division).
 
     Args:
         mask, bits: as above.
         place: bits of a place within a segment.
-        coefficients: (segments, 4) of the cubics on [-1, 1), by segment.
-        scale: what 1 is in the result; coefficients but the first are kept 2^-14 of that.
-        tables: (n, segments, 4).
+        coefficients: (terms, segments) of the polynomials on [-1, 1).
+        scale, unit: what 1 is in the constant coefficient, and in the others.
+        tables: (n, segments, terms).
     """
-    segments = coefficients.shape[0]
+    terms, segments = coefficients.shape
     low = (_ONE << place) - _ONE
     width = float(low + _ONE)
-    unit = scale / 16384.0
+    twice = np.empty((terms, 2 * segments))
+    twice[:, :segments] = coefficients
+    twice[:, segments:] = coefficients
+    shifted = np.empty((terms, segments))
     for i in range(mask.size):
         rest = mask[i] >> bits
-        first = np.int64((rest >> place) & np.uint64(segments - 1))
-        p = float(rest & low) / width
+        start = segments - np.int64((rest >> place) & np.uint64(segments - 1))
+        back = -float(rest & low) / width
+        for k in range(terms):
+            for v in range(segments):
+                shifted[k, v] = twice[k, start + v]
+        for j in range(terms - 1):
+            for k in range(terms - 2, j - 1, -1):
+                for v in range(segments):
+                    shifted[k, v] += back * shifted[k + 1, v]
         for v in range(segments):
-            row = coefficients[(v - first) & (segments - 1)]
-            a, b, c, d = row[0], row[1], row[2], row[3]
-            tables[i, v, 0] = np.uint64(np.int64(scale * (a - p * (b - p * (c - p * d))))) - tables[i, v, 0]
-            tables[i, v, 1] = np.uint64(np.int64(unit * (b - p * (2.0 * c - 3.0 * p * d)))) - tables[i, v, 1]
-            tables[i, v, 2] = np.uint64(np.int64(unit * (c - 3.0 * p * d))) - tables[i, v, 2]
-            tables[i, v, 3] = np.uint64(np.int64(unit * d)) - tables[i, v, 3]
+            tables[i, v, 0] = np.uint64(np.int64(np.floor(scale * shifted[0, v] + 0.5))) - tables[i, v, 0]
+            for k in range(1, terms):
+                tables[i, v, k] = np.uint64(np.int64(np.floor(unit * shifted[k, v] + 0.5))) - tables[i, v, k]

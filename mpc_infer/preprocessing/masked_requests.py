@@ -231,7 +231,7 @@ def layout_of(request: MaskedRequest) -> Layout:
 
 
 def _spline_corrected(request: MaskedRequest) -> tuple[Shape, ...]:
-    return ((request.size * SPLINE_TERMS << request.params[3],),)
+    return ((request.size * request.params[6] << request.params[3],),)
 
 
 def _bit_corrected(request: MaskedRequest) -> tuple[Shape, ...]:
@@ -245,9 +245,6 @@ def _match_corrected(request: MaskedRequest) -> tuple[Shape, ...]:
 
 FAT_TABLE_WORDS = 4
 """A truth table over 8 bits has 256."""
-
-SPLINE_TERMS = 4
-"""Coefficients of a segment: splines are cubic."""
 
 INNER = frozenset({"linear", "apply", "matmul"})
 """Operations whose last parameter is the inner size of a product."""
@@ -300,8 +297,9 @@ OPERATIONS: Mapping[str, Operation] = {
     # truncate.
     "select": Operation(Kind.SHARE, (Kind.PATTERN, Kind.MASKED), 4, no_parts, _select_corrected),
     # A function of the value, with more fractional bits. params: bits to ignore, fractional bits of what is left,
-    # bits of a place within a segment, bits of a segment's number, units at which segment 0 begins, function.
-    "spline": Operation(Kind.SHARE, (Kind.MASKED,), 6, no_parts, _spline_corrected),
+    # bits of a place within a segment, bits of a segment's number, units at which segment 0 begins, function,
+    # coefficients of a segment.
+    "spline": Operation(Kind.SHARE, (Kind.MASKED,), 7, no_parts, _spline_corrected),
     # 2^scale where the value is not negative, else 0. params: scale, layout.
     "bit": Operation(Kind.SHARE, (Kind.PATTERN,), 2, no_parts, _bit_corrected),
     # 1 where the value is 0, else 0. params: low bits to ignore, which are 0; bits that are read.

@@ -4,7 +4,7 @@ A bound says that the signed integer that a value stands for is not larger in si
 inputs and of what nodes make come from the model's range analysis (`FixedPoint.value_bits`); of what lies between they
 follow from the requests, here. None: nothing is known, and the limits of the engine hold.
 
-Outside of its domain a spline is some other segment's cubic, so that its bound holds for every argument.
+Outside of its domain a spline is some other segment's polynomial, so that its bound holds for every argument.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from mpc_infer.preprocessing.masked_functions import scale_bits, segment_cubics
+from mpc_infer.preprocessing.masked_functions import scale_bits, segment_polynomials
 from mpc_infer.preprocessing.masked_requests import (
     FAT,
     FAT_NARROW,
@@ -64,9 +64,9 @@ def modulus_for(bound: Bound, bits: int) -> int:
 
 
 @lru_cache(maxsize=64)
-def _spline_bound(bits: int, frac_bits: int, place: int, index: int, low: int, function: int) -> int:
-    cubics = segment_cubics(function, frac_bits, place, index, low)
-    largest = float(np.abs(cubics).sum(axis=1).max())
+def _spline_bound(bits: int, frac_bits: int, place: int, index: int, low: int, function: int, terms: int) -> int:
+    polynomials = segment_polynomials(function, frac_bits, place, index, low, terms)
+    largest = float(np.abs(polynomials).sum(axis=0).max())
     # The rest: coefficients, and powers of a public place, are rounded.
     return int((largest * 1.01 + 2.0**-8) * 2.0 ** scale_bits(function, frac_bits))
 

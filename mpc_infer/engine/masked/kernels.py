@@ -312,25 +312,31 @@ def bit_fat(
         out[i] += total << scale
 
 
-@kernel("u8[::1], u8, u8, u8, u8[:, :, ::1], u8[::1]")
-def spline(delta: Words, bits: np.uint64, place: np.uint64, low: np.uint64, tables: Words, out: Words) -> None:
-    """Add the share of the cubic at each value: the public segment's, in powers of the public place, in 14 bits.
+@kernel("u8[::1], u8, u8, u8, u8, u8[:, :, ::1], u8[::1]")
+def spline(
+    delta: Words, bits: np.uint64, place: np.uint64, power_bits: np.uint64, low: np.uint64, tables: Words, out: Words
+) -> None:
+    """Add the share of the polynomial at each value: the public segment's, in powers of the public place.
 
     Args:
+        place: bits of a place within a segment.
+        power_bits: fractional bits of the powers.
         low: units at which the first segment begins.
-        tables: (n, segments, 4).
+        tables: (n, segments, terms).
     """
-    segments = np.uint64(tables.shape[1] - 1)
-    inside, fourteen = (_ONE << place) - _ONE, np.uint64(14)
-    up = fourteen - place if place < fourteen else _ZERO
-    down = place - fourteen if place > fourteen else _ZERO
+    segments, terms = np.uint64(tables.shape[1] - 1), tables.shape[2]
+    inside = (_ONE << place) - _ONE
+    up = power_bits - place if place < power_bits else _ZERO
+    down = place - power_bits if place > power_bits else _ZERO
     for i in range(delta.size):
         units = (delta[i] >> bits) - low
         row = tables[i, (units >> place) & segments]
         first = ((units & inside) << up) >> down
-        second = (first * first) >> fourteen
-        third = (second * first) >> fourteen
-        out[i] += row[0] + row[1] * first + row[2] * second + row[3] * third
+        power, total = first, row[0] + row[1] * first
+        for k in range(2, terms):
+            power = (power * first) >> power_bits
+            total += row[k] * power
+        out[i] += total
 
 
 @kernel("u8[::1], u8, u8[:, ::1], u8[::1]")

@@ -25,6 +25,7 @@ class Domain:
         low: where the first segment begins.
         width: of a segment, as a power of two.
         index_bits: there are 2^index_bits segments.
+        terms: coefficients of a segment's polynomial.
         below, above: the constant that the function is outside.
         above_x: x is added above.
         bounded: nothing lies above.
@@ -33,6 +34,7 @@ class Domain:
     low: float
     width: int
     index_bits: int
+    terms: int
     below: int = 0
     above: int = 0
     above_x: bool = False
@@ -45,17 +47,21 @@ class Domain:
 
 
 DOMAINS: Mapping[str, Domain] = {
-    "Sigmoid": Domain(-15.5, -1, 6, above=1),
-    "Tanh": Domain(-7.75, -2, 6, below=-1, above=1),
-    "Erf": Domain(-3.875, -3, 6, below=-1, above=1),
-    "Gelu": Domain(-7.75, -2, 6, above_x=True),
-    "Silu": Domain(-15.75, -2, 7, above_x=True),
-    "Softplus": Domain(-15.5, -1, 6, above_x=True),
-    "Exp": Domain(-20.0, -2, 7),
+    "Sigmoid": Domain(-15.0, 1, 4, 9, above=1),
+    "Tanh": Domain(-7.5, 0, 4, 9, below=-1, above=1),
+    "Erf": Domain(-3.5, 0, 3, 10, below=-1, above=1),
+    "Gelu": Domain(-7.0, 1, 3, 12, above_x=True),
+    "Silu": Domain(-15.0, 1, 4, 11, above_x=True),
+    "Softplus": Domain(-15.0, 1, 4, 9, above_x=True),
+    "Exp": Domain(-19.0, 1, 4, 10),
 }
-"""Operators that are one spline and two comparisons. Errors over the whole range: docs/engine.md."""
+"""Operators that are one spline and two comparisons. Errors over the whole range: docs/engine.md.
 
-NEGATIVE_EXP = Domain(-15.5, -2, 6, bounded=True)
+Few segments with many coefficients each: the dealer makes, and a party holds, the coefficients of every segment; for
+the same error cubics need three times as many.
+"""
+
+NEGATIVE_EXP = Domain(-14.5, 0, 4, 7, bounded=True)
 """exp of what is not positive."""
 
 
@@ -100,7 +106,7 @@ def spline(
         exact: whether the bits beyond f are all needed.
     """
     f, function = builder.frac_bits, NUMBERS[name]
-    params = (bits, f, f + domain.width, domain.index_bits, round(domain.low * (1 << f)), function)
+    params = (bits, f, f + domain.width, domain.index_bits, round(domain.low * (1 << f)), function, domain.terms)
     share = builder.add("spline", (number,), builder.shape(number), params)
     extra = scale_bits(function, f) - f
     return builder.open(share, 0 if exact else extra), extra

@@ -14,10 +14,10 @@ from mpc_infer.graph.ir import Node
 if TYPE_CHECKING:
     from mpc_infer.engine.masked.compiler import Lowering
 
-RECIPROCAL = Domain(0.5, -5, 6)
+RECIPROCAL = Domain(0.5, -5, 6, 4)
 """The argument is brought to [1, 2)."""
 
-ROOT = Domain(0.5, -4, 6)
+ROOT = Domain(0.5, -4, 6, 4)
 """The argument is brought to [1, 4)."""
 
 LOWEST, TOP = -14, 15

@@ -27,10 +27,10 @@ from mpc_infer.engine.masked.state import (
 )
 from mpc_infer.errors import PlanMismatch
 from mpc_infer.preprocessing.masked_dealer import lanes
+from mpc_infer.preprocessing.masked_functions import FUNCTIONS
 from mpc_infer.preprocessing.masked_layout import fat_tables, lean_tables, narrow_tables
 from mpc_infer.preprocessing.masked_requests import (
     LEAN,
-    SPLINE_TERMS,
     WORD_BITS,
     MaskedRequest,
     layout_of,
@@ -274,12 +274,12 @@ def _bit(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequenc
 
 def _spline(prep: Preparation, number: int, request: MaskedRequest, inputs: Sequence[Any], parts: Parts) -> State:
     value: Masked = inputs[0]
-    bits, _, place, index, low, _ = request.params
-    tables = parts[0].reshape(request.size, 1 << index, SPLINE_TERMS)
-    words = (ring_word(bits), ring_word(place), ring_word(low))
+    bits, _, place, index, low, function, terms = request.params
+    tables = parts[0].reshape(request.size, 1 << index, terms)
+    places = (ring_word(bits), ring_word(place), ring_word(FUNCTIONS[function].power_bits), ring_word(low))
 
     def add(target: Words) -> None:
-        kernels.spline(value.delta.reshape(-1), *words, tables, target.reshape(-1))
+        kernels.spline(value.delta.reshape(-1), *places, tables, target.reshape(-1))
 
     return Shared(None, [add])
 

@@ -87,7 +87,7 @@ def _reads(request: MaskedRequest, read: MaskedRequest, need: int) -> int:
     if request.op == "match":
         return sum(request.params)
     if request.op == "spline":
-        bits, _, place, index, _, _ = request.params
+        bits, _, place, index, *_ = request.params
         return bits + place + index
     return need
 
