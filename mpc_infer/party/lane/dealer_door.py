@@ -1,12 +1,16 @@
 """The dealer as a lane reaches it: the key to seal seeds to, and the corrections for the last party."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import grpc
 from google.protobuf.message import DecodeError
 
 from mpc_infer.encoding import same_digest
+from mpc_infer.engine.tls_wait import CANCEL_CHECK_SECONDS
 from mpc_infer.errors import NotAuthenticated, SealingFailed, SessionAborted
 from mpc_infer.ids import Address, MaterialId
 from mpc_infer.party.lane_setup import LaneSetup
@@ -29,7 +33,7 @@ class DealerDoor:
 
     Args:
         setup: the lane's.
-        cancelled: asked between two pieces of an answer; an error that it returns ends the call.
+        cancelled: asked every tenth of a second during a call; an error that it returns ends the call.
     """
 
     def __init__(self, setup: LaneSetup, cancelled: Callable[[], SessionAborted | None]) -> None:
@@ -68,24 +72,41 @@ class DealerDoor:
             )
             with translated("the dealer"):
                 call = self._stub.GetCorrections(request, timeout=_seconds_to(deadline), wait_for_ready=True)
-                try:
+                with self._while_wanted(call):
                     for answer in call:
-                        self._check_wanted()
                         yield answer.chunk
-                finally:
-                    call.cancel()  # the dealer need not go on for nobody
 
         return fetch
 
-    def _check_wanted(self) -> None:
-        if (error := self._cancelled()) is not None:
-            raise error
+    @contextmanager
+    def _while_wanted(self, call: Any) -> Iterator[None]:
+        """End a call when the work that it is for is called off: a dealer that is away must not keep the lane."""
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(CANCEL_CHECK_SECONDS):
+                if self._cancelled() is not None:
+                    call.cancel()
+                    return
+
+        threading.Thread(target=watch, name="dealer-call", daemon=True).start()
+        try:
+            yield
+        except (grpc.RpcError, grpc.FutureCancelledError):
+            if (error := self._cancelled()) is not None:
+                raise error from None
+            raise
+        finally:
+            over.set()
+            call.cancel()  # the dealer need not go on for nobody
 
     def _sealing_key(self, deadline: float) -> SealingPublicKey:
         if self._key is None:
             with translated("the dealer"):
                 request = dealer_pb2.GetDealerInfoRequest()
-                info = self._stub.GetDealerInfo(request, timeout=_seconds_to(deadline), wait_for_ready=True)
+                call = self._stub.GetDealerInfo.future(request, timeout=_seconds_to(deadline), wait_for_ready=True)
+                with self._while_wanted(call):
+                    info = call.result()
             self._key = self._checked(sealing_key_from(info.sealing_key))
         return self._key
 
