@@ -77,7 +77,7 @@ def fleet(imported: ImportedModel) -> Iterator[Fleet]:
 def check(found: Reals, expected: Reals) -> None:
     """Cosines, deviations, and who is next to whom.
 
-    Measured on the masked engine, three runs: cosines 1 - 1.3e-7 and more, elements off by 9.6e-5 at most, how alike
+    Measured on the masked engine, six runs: cosines 1 - 1.3e-7 and more, elements off by 9.6e-5 at most, how alike
     two sentences are by 7.3e-5 at most (2.4e-5 rms). No two of the 20 x 19 neighbours changed places. Of what is off,
     2.2e-5 (rms) is the rounding of the linear layers' weights to 16 fractional bits, the same in every run; truncations
     and functions add 1.0e-5. The gap between two neighbours is 2.3e-6 once (it came out as 3.6e-5 to 7.5e-5, in twelve
