@@ -10,10 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from mpc_infer.graph.error_linear import LEVEL, TRUNCATION
 from mpc_infer.graph.error_step import Rule, Step, around_zero, stretched, undecided
 from mpc_infer.graph.functions import CONSTANT_BITS, constant_units
-from mpc_infer.graph.interval import CURVE_ERROR, Interval, Reals
+from mpc_infer.graph.interval import CURVE_ERROR, LEVEL, TRUNCATION, Interval, Reals
 from mpc_infer.graph.range_functions import normal_length
 from mpc_infer.graph.windows import numbers
 

@@ -9,13 +9,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from mpc_infer.graph.error_step import Rule, Step, around_zero
-from mpc_infer.graph.interval import CURVE_ERROR, FLOAT_ERROR, Interval, Reals
+from mpc_infer.graph.interval import CURVE_ERROR, FLOAT_ERROR, LEVEL, TRUNCATION, Interval, Reals
 from mpc_infer.graph.windows import grouped, numbers, windows
-
-TRUNCATION = 1.0
-"""Units that a truncation may be off, either way."""
-LEVEL = 2.0
-"""Units that one comparison of values which wait to be truncated may pick the smaller of two by, and its opening."""
 
 
 def linear(step: Step) -> Interval:

@@ -26,6 +26,11 @@ FLOAT_ERROR = 2.0**-20
 """Relative; a sum of 2^28 products in float64 is off by less."""
 CURVE_ERROR = 16.0
 """Units: what engines' smooth functions are off, at most."""
+TRUNCATION = 1.25
+"""Units that a truncation may be off, either way: one, and what 16 parties leave out of what they send (`SPARE_BITS` of
+the masked engine). The next product multiplies it, so that a rounded one would not do."""
+LEVEL = 2.0
+"""Units that one comparison of values which wait to be truncated may pick the smaller of two by, and its opening."""
 SCALE = (
     "declare narrower ranges of the inputs (a lower input limit), scale the inputs or the weights down, "
     "or give activations ceilings (--ceilings with --calibrate; docs/models.md)"

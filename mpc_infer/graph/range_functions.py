@@ -12,6 +12,7 @@ from mpc_infer.graph.interval import (
     COMPARE_BITS,
     CURVE_ERROR,
     FLOAT_ERROR,
+    TRUNCATION,
     VALUE_BITS,
     Interval,
     Reals,
@@ -63,7 +64,7 @@ def leaky_relu(node: Node, operands: Sequence[Interval], frac_bits: int) -> Inte
     ends = [np.where(end > 0, end, slope * end) for end in (value.low, value.high)]
     crosses = (value.low < 0) & (value.high > 0)
     low, high = (np.where(crosses, pick(*ends, np.zeros(())), pick(*ends)) for pick in (_least, _most))
-    found = between(low - 1, high + 1)
+    found = between(low - TRUNCATION, high + TRUNCATION)
     return _no_longer(value, found, max(1.0, abs(slope)))
 
 

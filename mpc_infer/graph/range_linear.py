@@ -1,5 +1,6 @@
 """Intervals of products, sums, convolutions and pools."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -9,7 +10,9 @@ from mpc_infer.graph.interval import (
     COMPARE_BITS,
     CURVE_ERROR,
     FLOAT_ERROR,
+    LEVEL,
     PRODUCT_BITS,
+    TRUNCATION,
     Interval,
     Reals,
     between,
@@ -23,7 +26,7 @@ def truncated(node: Node, centre: Reals, radius: Reals, magnitude: Reals, frac_b
     """A product, from its interval and the sum of absolute values at 2 f fractional bits: that of every partial sum."""
     magnitude = magnitude * (1 + FLOAT_ERROR)
     check(node, magnitude, PRODUCT_BITS, "a product")
-    return Interval(centre / 2**frac_bits, (radius + magnitude * FLOAT_ERROR) / 2**frac_bits + 1)
+    return Interval(centre / 2**frac_bits, (radius + magnitude * FLOAT_ERROR) / 2**frac_bits + TRUNCATION)
 
 
 def _within(value: Interval, bound: Reals, centre: Reals) -> Interval:
@@ -137,13 +140,11 @@ def _places(node: Node, image: Interval, kernels: Interval) -> tuple[int, int]:
 
 
 def max_pool(node: Node, operands: Sequence[Interval], frac_bits: int) -> Interval:
-    """The largest ends of every window."""
-    (image,) = operands
+    """The largest ends of every window. Where values wait to be truncated, near ties go either way."""
+    (image,), kernel = operands, numbers(node, "kernel")
     check(node, 2 * image.magnitude, COMPARE_BITS, "what it compares")
-    low, high = (
-        windows(node, end, numbers(node, "kernel"), fill=-np.inf).max(axis=2) for end in (image.low, image.high)
-    )
-    return between(low, high)
+    low, high = (windows(node, end, kernel, fill=-np.inf).max(axis=2) for end in (image.low, image.high))
+    return between(low - LEVEL * math.prod(kernel).bit_length(), high)
 
 
 def average_pool(node: Node, operands: Sequence[Interval], frac_bits: int) -> Interval:

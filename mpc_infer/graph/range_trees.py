@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mpc_infer.graph.error_linear import TRUNCATION
 from mpc_infer.graph.error_step import Step, around_zero
 from mpc_infer.graph.forest import SMALL_BITS
-from mpc_infer.graph.interval import COMPARE_BITS, PRODUCT_BITS, Interval, Reals, between, check
+from mpc_infer.graph.interval import COMPARE_BITS, PRODUCT_BITS, TRUNCATION, Interval, Reals, between, check
 from mpc_infer.graph.ir import Node
 from mpc_infer.graph.windows import numbers
 

@@ -9,8 +9,8 @@ selection that drops no bits needs no wrap bit as long as its value is opened wh
 bytes of material for bits that need not be sent, where that makes the program send less.
 
 **From below.** Of fractional bits that a later rounding drops, all but `SPARE_BITS` are cut off every party's share
-before it is sent. The sum of n shares is then less than n 2^-SPARE_BITS of a unit too low, and a rounding within one
-unit stays within one unit: it says floor or floor + 1 of a value that is lower by less than a unit.
+before it is sent. The sum of n shares is then less than n 2^-SPARE_BITS of a unit too low, and a rounding says floor or
+floor + 1 of that: among 16 parties it is off by 1.25 units at most (`TRUNCATION` of the range analysis).
 
 What is sent is a part of what was sent before, which was a uniform word: it is as uniform.
 
@@ -25,7 +25,7 @@ from dataclasses import replace
 from mpc_infer.preprocessing.masked_requests import WORD_BITS, Kind, MaskedRequest, layout_of, may_wrap
 
 SPARE_BITS = 6
-"""Of the bits below f: among 16 parties, and over the levels of a MaxPool, the sum stays below one unit."""
+"""Of the bits below f: among 16 parties the sum, in every level of a MaxPool, is less than a quarter of a unit."""
 
 LANES = (16, 32)
 """Bits in which shares of a mask's highest bit may be kept."""
