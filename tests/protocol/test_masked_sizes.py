@@ -7,6 +7,7 @@ before a product with a large weight must be in the intervals.
 import numpy as np
 import pytest
 
+from mpc_infer.engine.masked.builder import Builder, Tensor
 from mpc_infer.graph import Graph, Node
 from mpc_infer.graph.input_ranges import InputRange, in_units
 from mpc_infer.graph.numerics import value_bits_of
@@ -69,3 +70,11 @@ def test_what_openings_leave_out_times_a_large_weight():
     run, low = at_one_point(graph, weights, row, 20000, 5, FAT)
     assert low < -NARROW
     assert run.worst() == 0
+
+
+def test_a_size_below_what_roundings_take_is_none():
+    """A manifest may say 1 bit; a bound below zero could give a truncation no modulus."""
+    builder = Builder(frac_bits=16, lean_from=2048)
+    number = builder.add("local", (), (3,), (0,))
+    builder.know(Tensor((3,), shares={16: number}), 1)
+    assert builder.bounds == [0]

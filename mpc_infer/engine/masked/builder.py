@@ -220,8 +220,10 @@ class Builder:
 
     def know(self, tensor: Tensor, value_bits: int) -> None:
         """Say of a tensor that it is below 2^value_bits units of 2^-f, and not by less than what roundings take."""
+        # An owner may have said less than any rounding takes.
+        largest = max(0, (1 << value_bits) - ROUNDED)
         for bits, number in (*tensor.shares.items(), *tensor.opened.items()):
-            self.limit(number, (1 << value_bits) - ROUNDED << bits)
+            self.limit(number, largest << bits)
 
     def settle(self, tensor: Tensor) -> None:
         """Open a tensor that is read more than once, so that nothing is computed twice."""
