@@ -109,9 +109,11 @@ class Dispatch:
         await asyncio.wait({place.outcome}, timeout=patience_s)
         if place in self._queue:
             needed = self._floor.lanes.ask_for_way(self._shape([place]))
-            await asyncio.wait({place.outcome}, timeout=left_s / 2 - patience_s)
-            if needed is not None:
-                needed.release(call_off=place in self._queue)
+            try:
+                await asyncio.wait({place.outcome}, timeout=left_s / 2 - patience_s)
+            finally:
+                if needed is not None:
+                    needed.release(call_off=place in self._queue)
             if place in self._queue:
                 await asyncio.wait({place.outcome}, timeout=left_s / 2)
 

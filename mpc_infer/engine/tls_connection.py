@@ -119,7 +119,7 @@ class Connection:
                 if self._pipe.send_record(first):
                     return
             except OSError:
-                pass  # it will be met again
+                return  # the pipe keeps the frame; `advance` will meet the error again
         self._outgoing.extend(map(memoryview, pieces))
         self.flush()
 

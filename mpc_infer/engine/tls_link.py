@@ -24,7 +24,7 @@ from mpc_infer.ids import Address
 MAX_FRAME_BYTES = 1 << 30
 CAUSE_SECONDS = 0.2
 """How long a party whose peer has gone waits for another one to say why."""
-JOINED_BYTES = 1 << 14
+JOINED_BYTES = (1 << 14) - HEADER_BYTES
 """Up to one TLS record, header and payload are copied together; larger payloads are sent from where they lie."""
 _TYPES = {np.dtype(np.uint64): ElementType.UINT64, np.dtype(np.int64): ElementType.INT64}
 

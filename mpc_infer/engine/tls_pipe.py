@@ -92,13 +92,12 @@ class TlsPipe:
         if self._unsent:
             return False
         self._tls.write(data)
-        record = self._outgoing.read()
+        # What an error keeps from being sent stays here, encrypted: it is never encrypted again.
+        self._unsent = memoryview(self._outgoing.read())
         try:
-            sent = self._sock.send(record)
+            self._unsent = self._unsent[self._sock.send(self._unsent) :]
         except BlockingIOError:
-            sent = 0
-        if sent < len(record):
-            self._unsent = memoryview(record)[sent:]
+            pass
         return True
 
     def receive_record(self, window: bytearray) -> int:

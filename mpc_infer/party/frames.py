@@ -16,8 +16,9 @@ from typing import NoReturn
 from mpc_infer.errors import InternalError, MessageTooLarge, MpcInferError
 from mpc_infer.rpc.status import error_class
 
-MAX_FRAME = 512 << 20
-"""Most bytes in one frame: a model share and its graph."""
+MAX_FRAME = (3 << 30) + (64 << 20)
+"""Most bytes in one frame: a model share, public weights and an opening, each as large as a message may be; and the
+graph."""
 MATERIAL_READY = "material-ready"
 """Kind of the one message that a lane sends unasked: a batch is in memory, with nothing left to do before the input."""
 PING = "ping"
