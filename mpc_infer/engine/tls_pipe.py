@@ -92,12 +92,7 @@ class TlsPipe:
         if self._unsent:
             return False
         self._tls.write(data)
-        # What an error keeps from being sent stays here, encrypted: it is never encrypted again.
-        self._unsent = memoryview(self._outgoing.read())
-        try:
-            self._unsent = self._unsent[self._sock.send(self._unsent) :]
-        except BlockingIOError:
-            pass
+        self._flush()
         return True
 
     def receive_record(self, window: bytearray) -> int:
