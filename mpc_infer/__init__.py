@@ -3,10 +3,15 @@
 The public face of the client SDK. Everything else is imported from its own package.
 """
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mpc_infer.client import AsyncClient, Client, InferenceResult
+
+# Before gRPC is loaded. With its support of forks, of children that a process with a channel starts, every thirtieth
+# died before it became the program that it was to be (grpc/grpc#43055). Ours never use gRPC between fork and exec.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 __version__ = "0.1.0"
 __all__ = ["AsyncClient", "Client", "InferenceResult", "__version__"]

@@ -66,3 +66,27 @@ def test_a_child_whose_parent_is_gone_already_ends_at_once() -> None:
             os._exit(0)
         os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
     assert os.waitstatus_to_exitcode(os.waitpid(middle, 0)[1]) == 1
+
+
+def test_children_of_a_process_with_channels_live():
+    """Lanes, roles of a devnet, the checker of ONNX files: with gRPC's support of forks one in thirty died at once."""
+    done = subprocess.run([sys.executable, "-c", CHANNELS], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["0"] * 200
+    assert done.stderr == ""
+
+
+CHANNELS = """
+import mpc_infer
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+import grpc
+from mpc_infer.process import die_with_parent
+
+server = grpc.server(ThreadPoolExecutor(2))
+port = server.add_insecure_port("127.0.0.1:0")
+server.start()
+channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+grpc.channel_ready_future(channel).result(10)
+for _ in range(200):
+    print(subprocess.run(["true"], preexec_fn=die_with_parent(), timeout=10).returncode)
+"""
