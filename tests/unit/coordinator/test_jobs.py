@@ -206,7 +206,7 @@ async def test_an_output_that_does_not_open_its_commitment_names_its_party(net: 
     async def hook(party: Party, request: Any) -> Any:
         response = await party.on_RunSession(request)
         opening = response.answers[0].done.opening
-        opening.share = opening.share[:-1] + b"\x7f"
+        opening.share = opening.share[:-1] + bytes([opening.share[-1] ^ 1])
         return response
 
     net.parties[1].hooks["RunSession"] = hook

@@ -132,7 +132,7 @@ async def test_one_answer_that_does_not_check_out_fails_its_own_job_only(crowd: 
     async def twisted(party: Party, request: Any) -> Any:
         response = await party.on_RunSession(request)
         opening = response.answers[1].done.opening
-        opening.share = opening.share[:-1] + b"\x7f"
+        opening.share = opening.share[:-1] + bytes([opening.share[-1] ^ 1])
         return response
 
     await crowd.gather([1, 1, 1, 1, 1])
