@@ -64,8 +64,9 @@ class Benchmark:
         if reason:
             self._skip("SPU", reason)
             self._systems = [system for system in self._systems if system not in PROTOCOLS]
+        made = cases(names)
         for system, parties in self._places():
-            left = cases(names)
+            left = list(made)
             while left:
                 try:
                     self._measure(system, parties, left)

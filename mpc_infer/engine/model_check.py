@@ -17,6 +17,7 @@ from mpc_infer.graph.onnx_import import ImportedModel, import_onnx
 from mpc_infer.graph.public import with_public
 from mpc_infer.graph.ranges import check_ranges
 from mpc_infer.graph.survey import Judged, survey_onnx
+from mpc_infer.sharing import FixedPoint
 
 Reals = NDArray[np.float64]
 
@@ -84,18 +85,20 @@ def check_model(path: Path, wanted: Wanted) -> Report:
 
 
 def _report(model: ImportedModel, wanted: Wanted, path: Path) -> Report:
+    numerics: Numerics | None = None
     cost: Cost | None = None
     refusal: MpcInferError | None = None
     try:
-        cost = model_cost(wanted.engine, model.graph, wanted.batch, wanted.parties)
-    except (ModelRefused, InvalidRequest) as error:
-        refusal = error
-    try:
         numerics = choose(model.graph, model.weights, wanted.declared)
     except ModelRefused as error:
-        return Report(refusal or error, model=model, cost=cost, partial=_partial(model, wanted.declared))
-    if cost is not None:
-        cost = model_cost(wanted.engine, model.graph, wanted.batch, wanted.parties, numerics.fixed)
+        refusal = error
+    fixed = FixedPoint() if numerics is None else numerics.fixed
+    try:
+        cost = model_cost(wanted.engine, model.graph, wanted.batch, wanted.parties, fixed)
+    except (ModelRefused, InvalidRequest) as error:
+        refusal = error
+    if numerics is None:
+        return Report(refusal, model=model, cost=cost, partial=_partial(model, wanted.declared))
     accuracy = None
     if wanted.rows is not None:
         chosen = numerics.inputs, numerics.frac_bits

@@ -7,6 +7,7 @@ from mpc_infer.errors import InvalidRequest
 from mpc_infer.preprocessing.masked_functions import FUNCTIONS
 from mpc_infer.preprocessing.masked_requests import (
     BY_CONSTANT,
+    LANES,
     LAYOUTS,
     OPERATIONS,
     UNDEALT,
@@ -263,7 +264,7 @@ def _truncate(request: MaskedRequest, shapes: list[Shape]) -> Shape:
 
 
 def _check_rounding(bits: int, modulus: int, lane: int) -> None:
-    if not bits + 2 <= modulus <= WORD_BITS or lane not in (16, 32):
+    if not bits + 2 <= modulus <= WORD_BITS or lane not in LANES:
         raise _Wrong("its modulus or the width of its shares is wrong")
 
 

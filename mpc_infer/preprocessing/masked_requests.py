@@ -225,6 +225,10 @@ def may_wrap(request: MaskedRequest) -> bool:
     return bits > 0 or modulus < WORD_BITS
 
 
+LANES = (16, 32)
+"""Bits in which shares of a mask's highest bit may be kept."""
+
+
 def layout_of(request: MaskedRequest) -> Layout:
     """Of a request whose second parameter says it."""
     return LAYOUTS[request.params[1]]

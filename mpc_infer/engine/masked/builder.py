@@ -8,6 +8,7 @@ from mpc_infer.engine.masked.program import Role, Slot
 from mpc_infer.engine.masked.shorten import SPARE_BITS, shortened
 from mpc_infer.preprocessing.masked_requests import (
     BY_CONSTANT,
+    LANES,
     LAYOUTS,
     WIDEST,
     WORD_BITS,
@@ -17,8 +18,6 @@ from mpc_infer.preprocessing.masked_requests import (
 )
 
 Shape = tuple[int, ...]
-ANY_LANE = 32
-"""In how many bits shares of a mask's highest bit are kept is decided when the program is complete."""
 ROUNDED = 4
 """Units that rounding on the way may add to what is known of a value's size."""
 FROM_SHARES = frozenset({"linear", "apply", "weigh", "multiply", "matmul"}) | BY_CONSTANT
@@ -58,6 +57,7 @@ class Builder:
 
     Attributes:
         bounds: of all values, by number (see `mpc_infer.engine.masked.bounds`).
+        held: numbers of shares that several requests read as they are (see `Program.held`).
     """
 
     frac_bits: int
@@ -154,14 +154,16 @@ class Builder:
     def select(self, pattern: tuple[int, int], number: int, bits: int) -> int:
         """The value, shifted right, where a comparison was positive, else 0."""
         found, layout = pattern
-        params = (bits, layout, modulus_for(self.bounds[number], bits), ANY_LANE)
-        return self.add("select", (found, number), self.shape(number), params)
+        modulus, lane = self._rounding(number, bits)
+        return self.add("select", (found, number), self.shape(number), (bits, layout, modulus, lane))
 
     def truncate(self, number: int, bits: int) -> int:
         """A masked value without so many fractional bits, as a share."""
-        return self.add(
-            "truncate", (number,), self.shape(number), (bits, modulus_for(self.bounds[number], bits), ANY_LANE)
-        )
+        return self.add("truncate", (number,), self.shape(number), (bits, *self._rounding(number, bits)))
+
+    def _rounding(self, number: int, bits: int) -> tuple[int, int]:
+        # The smallest modulus, and the widest shares of a mask's highest bit: `shortened` knows what is read of them.
+        return modulus_for(self.bounds[number], bits), LANES[-1]
 
     def masked(self, tensor: Tensor) -> int:
         """A tensor with f fractional bits, opened."""

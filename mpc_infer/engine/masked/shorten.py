@@ -22,13 +22,13 @@ What is sent is a part of what was sent before, which was a uniform word: it is 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mpc_infer.preprocessing.masked_requests import WORD_BITS, Kind, MaskedRequest, layout_of, may_wrap
+from mpc_infer.preprocessing.masked_requests import LANES, WORD_BITS, Kind, MaskedRequest, layout_of, may_wrap
 
 SPARE_BITS = 6
 """Of the bits below f: among 16 parties the sum, in every level of a MaxPool, is less than a quarter of a unit."""
 
-LANES = (16, 32)
-"""Bits in which shares of a mask's highest bit may be kept."""
+ROUNDING = frozenset({"select", "truncate"})
+"""Operations that drop bits."""
 
 
 def shortened(requests: Sequence[MaskedRequest], outputs: Sequence[int]) -> tuple[MaskedRequest, ...]:
@@ -68,9 +68,10 @@ def _rounded(request: MaskedRequest, need: int, *, of_all: bool) -> MaskedReques
     bits, *rest, modulus, _ = request.params
     if request.op == "select" and not bits and not (of_all and layout_of(request).lean):
         modulus = WORD_BITS
+    short, long = LANES
     # A wrap is undone by the mask's highest bit times 2^(modulus - bits): shares of it count modulo the rest.
-    modulus = min(WORD_BITS, max(modulus, need + bits - LANES[-1]))
-    lane = next(lane for lane in LANES if need <= modulus - bits + lane or lane == LANES[-1])
+    modulus = min(WORD_BITS, max(modulus, need + bits - long))
+    lane = short if need <= modulus - bits + short else long
     return replace(request, params=(bits, *rest, modulus, lane))
 
 
@@ -90,7 +91,3 @@ def _reads(request: MaskedRequest, read: MaskedRequest, need: int) -> int:
         bits, _, place, index, *_ = request.params
         return bits + place + index
     return need
-
-
-ROUNDING = frozenset({"select", "truncate"})
-"""Operations that drop bits."""
